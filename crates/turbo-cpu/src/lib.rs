@@ -1,0 +1,1 @@
+//! The CPU backend: threads, SIMD kernels, and the plain twin of every kernel.

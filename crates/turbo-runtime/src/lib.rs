@@ -1,0 +1,1 @@
+//! Sequences, scheduler, KV blocks, sampling: the public Rust API of the engine.

@@ -1,0 +1,1 @@
+//! HTTP: the protocols clients already speak.

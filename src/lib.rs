@@ -1,0 +1,1 @@
+//! turbo-wgpu as a library: re-exports.

@@ -1,0 +1,2 @@
+//! The turbo-wgpu command.
+fn main() {}

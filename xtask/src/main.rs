@@ -1,0 +1,2 @@
+//! Repository chores: `cargo run -p xtask -- help`.
+fn main() {}
