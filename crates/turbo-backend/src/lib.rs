@@ -1,1 +1,13 @@
-//! What a backend implements: plan steps, KV cache layouts, batches and the Backend trait.
+//! What a backend implements: plan steps, KV cache layouts, batches and the [`Backend`] trait.
+//!
+//! Data flows one way: turbo-model makes a [`plan::Plan`], the runtime makes batches of tokens, a backend runs the
+//! plan's steps on them.
+
+mod backend;
+mod kv;
+pub mod plan;
+
+pub use backend::{Backend, BackendError, BatchItem, DeviceInfo, Engine, LogitsFor, PoolId};
+pub use kv::{
+    BLOCK_TOKENS, CHUNK_TOKENS, KvLayer, KvPoolSpec, KvShape, KvTypes, SideLayout, UnsupportedHead,
+};

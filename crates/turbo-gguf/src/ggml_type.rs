@@ -78,6 +78,11 @@ ggml_types! {
 }
 
 impl GgmlType {
+    /// The identifier in a GGUF file.
+    pub const fn id(self) -> u32 {
+        self as u32
+    }
+
     /// Bytes of a row of `values` values, or `None` if that is not a whole number of blocks or
     /// does not fit in a `u64`.
     pub const fn row_bytes(self, values: u64) -> Option<u64> {

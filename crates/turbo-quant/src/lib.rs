@@ -1,5 +1,7 @@
 //! Block formats: bytes to values and back, for ggml weight types and the KV cache types.
 
+pub mod ggml;
 mod kv_type;
+pub mod turbo;
 
 pub use kv_type::{KvType, UnknownKvType, rotation_groups};

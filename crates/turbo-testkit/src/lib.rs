@@ -1,6 +1,10 @@
 //! Test helpers: fixtures, a tiny GGUF writer, error measures. A dev-dependency only.
 
+pub mod gguf;
+
 use std::path::{Path, PathBuf};
+
+pub use gguf::{GgufBuilder, Kv};
 
 /// Path of a small fixture committed under `tests/fixtures` of the workspace.
 ///

@@ -1,1 +1,5 @@
 //! Tokenizers, streaming detokenisation and chat templates.
+
+mod chat;
+
+pub use chat::{ChatError, ChatTemplate, RenderInput, message};

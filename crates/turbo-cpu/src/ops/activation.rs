@@ -1,0 +1,57 @@
+//! Gated activations and soft caps.
+
+use turbo_backend::plan::Activation;
+
+use super::exp::{exp, tanh};
+
+/// gate = activation(gate) * up, element by element.
+pub(crate) fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
+    match activation {
+        Activation::Silu => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = silu(*g) * u),
+        Activation::GeluTanh => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = gelu_tanh(*g) * u),
+    }
+}
+
+/// x = cap * tanh(x / cap), element by element.
+pub(crate) fn soft_cap(cap: f32, x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = cap * tanh(*x / cap));
+}
+
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    x / (1.0 + exp(-x))
+}
+
+#[inline(always)]
+fn gelu_tanh(x: f32) -> f32 {
+    const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+    0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activations_match_double_precision() {
+        for i in -400..=400 {
+            let x = i as f32 / 20.0;
+            let d = f64::from(x);
+            let mut gate = [x];
+            gated(Activation::Silu, &mut gate, &[2.0]);
+            assert!((f64::from(gate[0]) - 2.0 * d / (1.0 + (-d).exp())).abs() < 1e-5, "silu({x})");
+            let mut gate = [x];
+            gated(Activation::GeluTanh, &mut gate, &[1.0]);
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (d + 0.044715 * d.powi(3));
+            assert!((f64::from(gate[0]) - 0.5 * d * (1.0 + inner.tanh())).abs() < 1e-5, "gelu({x})");
+        }
+    }
+
+    #[test]
+    fn a_soft_cap_bounds_and_keeps_small_values() {
+        let mut x = [1e9, -1e9, 0.01];
+        soft_cap(30.0, &mut x);
+        assert_eq!(x[..2], [30.0, -30.0]);
+        assert!((x[2] - 0.01).abs() < 1e-6, "small values stay: {}", x[2]);
+    }
+}

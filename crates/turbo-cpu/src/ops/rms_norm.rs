@@ -1,0 +1,44 @@
+//! Root-mean-square norm.
+
+/// Partial sums that are added in parallel; fixed, so that every machine adds in the same order.
+const LANES: usize = 16;
+
+/// Norms every run of `weight.len()` values of `x` in place: x / sqrt(mean(x^2) + eps) * weight.
+pub(crate) fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
+    for run in x.chunks_exact_mut(weight.len()) {
+        let mean = sum_of_squares(run) / weight.len() as f32;
+        let factor = 1.0 / (mean + eps).sqrt();
+        run.iter_mut().zip(weight).for_each(|(x, &w)| *x = *x * factor * w);
+    }
+}
+
+fn sum_of_squares(x: &[f32]) -> f32 {
+    let mut sums = [0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x * x);
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_normed_one_by_one() {
+        let mut x: Vec<f32> = (0..74).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+        let weight: Vec<f32> = (0..37).map(|i| 1.0 + i as f32 / 37.0).collect();
+        let before = x.clone();
+        rms_norm(&mut x, &weight, 1e-6);
+        for run in 0..2 {
+            let old = &before[run * 37..][..37];
+            let mean = old.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 37.0;
+            for i in 0..37 {
+                let want = f64::from(old[i]) / (mean + 1e-6).sqrt() * f64::from(weight[i]);
+                assert!((f64::from(x[run * 37 + i]) - want).abs() < 1e-5, "value {i} of run {run}");
+            }
+        }
+    }
+}
