@@ -19,7 +19,13 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Self {
-        Self { file, section: Section::Header, bytes, position: 0, memory_left: MEMORY_LIMIT }
+        Self {
+            file,
+            section: Section::Header,
+            bytes,
+            position: 0,
+            memory_left: MEMORY_LIMIT,
+        }
     }
 
     /// The next `N` bytes.
@@ -95,7 +101,9 @@ impl<'a> Cursor<'a> {
         size: usize,
         what: Arguments<'_>,
     ) -> Result<(), GgufError> {
-        let left = count.checked_mul(size as u64).and_then(|n| self.memory_left.checked_sub(n));
+        let left = count
+            .checked_mul(size as u64)
+            .and_then(|n| self.memory_left.checked_sub(n));
         let Some(left) = left else {
             return Err(GgufError::TooLarge {
                 file: self.file.to_owned(),

@@ -38,7 +38,9 @@ impl TensorInfo {
 
     /// Number of bytes, or `None` for an unknown type.
     pub fn bytes(&self) -> Option<u64> {
-        self.ggml_type()?.row_bytes(self.cols())?.checked_mul(self.rows())
+        self.ggml_type()?
+            .row_bytes(self.cols())?
+            .checked_mul(self.rows())
     }
 
     /// Which part of a split model holds the data, 0 for the first.

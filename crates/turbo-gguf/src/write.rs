@@ -11,9 +11,9 @@ use std::path::Path;
 use gguf_rs_lib::builder::GGUFBuilder;
 use gguf_rs_lib::format::{GGUFTensorType, GGUFValueType, MetadataArray, MetadataValue};
 
+use crate::GgmlType;
 use crate::error::GgufError;
 use crate::value::{Array, Value};
-use crate::GgmlType;
 
 /// A tensor to write.
 #[derive(Clone, Copy, Debug)]
@@ -62,24 +62,28 @@ pub fn gguf_bytes(
 ) -> Result<Vec<u8>, GgufError> {
     let bytes = builder(metadata, tensors)
         .and_then(|builder| builder.build_to_bytes().map_err(|error| error.to_string()));
-    bytes.map(|(bytes, _)| bytes).map_err(|reason| fail("gguf in memory", reason))
+    bytes
+        .map(|(bytes, _)| bytes)
+        .map_err(|reason| fail("gguf in memory", reason))
 }
 
 fn fail(file: &str, reason: String) -> GgufError {
-    GgufError::Write { file: file.to_owned(), reason }
+    GgufError::Write {
+        file: file.to_owned(),
+        reason,
+    }
 }
 
 fn write_to(path: &Path, builder: GGUFBuilder) -> Result<(), String> {
     let file = File::create(path).map_err(|error| error.to_string())?;
     let mut writer = BufWriter::new(file);
-    builder.build_to_writer(&mut writer).map_err(|error| error.to_string())?;
+    builder
+        .build_to_writer(&mut writer)
+        .map_err(|error| error.to_string())?;
     writer.flush().map_err(|error| error.to_string())
 }
 
-fn builder(
-    metadata: &[(String, Value)],
-    tensors: &[NewTensor<'_>],
-) -> Result<GGUFBuilder, String> {
+fn builder(metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<GGUFBuilder, String> {
     let mut builder = GGUFBuilder::new();
     for (i, (key, value)) in metadata.iter().enumerate() {
         if metadata[..i].iter().any(|(earlier, _)| earlier == key) {
@@ -133,12 +137,14 @@ fn convert_array(array: &Array) -> Result<MetadataValue, String> {
         Array::F32(v) => (GGUFValueType::F32, v.iter().map(|&v| M::F32(v)).collect()),
         Array::F64(v) => (GGUFValueType::F64, v.iter().map(|&v| M::F64(v)).collect()),
         Array::Bool(v) => (GGUFValueType::Bool, v.iter().map(|&v| M::Bool(v)).collect()),
-        Array::String(v) => {
-            (GGUFValueType::String, v.iter().map(|v| M::String(v.clone())).collect())
-        }
-        Array::Array(v) => {
-            (GGUFValueType::Array, v.iter().map(convert_array).collect::<Result<_, _>>()?)
-        }
+        Array::String(v) => (
+            GGUFValueType::String,
+            v.iter().map(|v| M::String(v.clone())).collect(),
+        ),
+        Array::Array(v) => (
+            GGUFValueType::Array,
+            v.iter().map(convert_array).collect::<Result<_, _>>()?,
+        ),
     };
     let array = MetadataArray::new(element, values).map_err(|error| error.to_string())?;
     Ok(MetadataValue::Array(Box::new(array)))

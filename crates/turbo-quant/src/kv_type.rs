@@ -60,6 +60,14 @@ impl KvType {
         }
     }
 
+    /// Bits of a code in the first plane of its words: the low two for [`KvType::Turbo3`].
+    pub const fn low_bits(self) -> usize {
+        match self {
+            Self::Turbo3 => 2,
+            _ => self.code_bits(),
+        }
+    }
+
     /// Whether values are stored rotated, as integer codes with scales (all types but f16).
     pub const fn is_coded(self) -> bool {
         !matches!(self, Self::F16)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use turbo_backend::plan::Plan;
 use turbo_gguf::GgufFile;
-use turbo_text::{ChatTemplate, Tokenizer};
+use turbo_text::{ChatTemplate, EncodeOptions, RenderInput, Tokenizer};
 
 use crate::error::RuntimeError;
 
@@ -64,5 +64,39 @@ impl Model {
             Some(&id) => Err(RuntimeError::UnknownToken { id, n_vocab }),
             None => Ok(()),
         }
+    }
+}
+
+/// A conversation to make a prompt of.
+#[derive(Clone, Debug, Default)]
+pub struct ChatInput {
+    /// Objects with at least `role` and `content`, as in the OpenAI API.
+    pub messages: Vec<serde_json::Value>,
+    /// Tool definitions, as in the OpenAI API.
+    pub tools: Vec<serde_json::Value>,
+    /// Further variables for the template.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Model {
+    /// The prompt for a conversation whose next message is the assistant's, by the model's chat template.
+    ///
+    /// # Errors
+    /// What the template refuses or fails at.
+    pub fn chat_prompt(&self, input: ChatInput) -> Result<Vec<u32>, RuntimeError> {
+        let text_of = |id: Option<u32>| id.map(|id| self.tokenizer.token_text(id).to_owned()).unwrap_or_default();
+        let bos_token = text_of(self.tokenizer.bos());
+        let input = RenderInput {
+            messages: input.messages,
+            tools: input.tools,
+            add_generation_prompt: true,
+            bos_token: bos_token.clone(),
+            eos_token: text_of(self.tokenizer.eos()),
+            extra: input.extra,
+        };
+        let text = self.template.render(&input)?;
+        // Many templates write the beginning token themselves: it must not come twice.
+        let add_special = bos_token.is_empty() || !text.starts_with(&bos_token);
+        Ok(self.tokenizer.encode(&text, EncodeOptions { add_special, parse_special: true }))
     }
 }

@@ -18,8 +18,13 @@ pub(crate) struct Shape {
 pub(crate) fn shape(ty: GgmlType) -> Option<Shape> {
     let shape = ggml::plane_shape(ty)?;
     // Other cuts do not exist among the ggml types; if one appears it takes the f32 path.
-    let cut = shape.sub == BLOCK / 2 || shape.sub.is_multiple_of(BLOCK);
+    let cut = shape.sub == BLOCK / 2 || shape.sub == BLOCK;
     (cut && shape.block.is_multiple_of(BLOCK)).then_some(Shape { halves: shape.sub == BLOCK / 2, mins: shape.has_mins })
+}
+
+/// Columns that share a scale; 32 for types without planes, which have none to share.
+pub(crate) fn plane_sub(ty: GgmlType) -> usize {
+    ggml::plane_shape(ty).map_or(BLOCK, |shape| shape.sub)
 }
 
 /// Whether products of the type take int8 activations.
@@ -55,14 +60,14 @@ impl Planes {
 
     /// Fills the planes from the bytes of a row of `cols` values, after [`resize`](Self::resize).
     pub(crate) fn expand(&mut self, ty: GgmlType, cols: usize, bytes: &[u8]) {
-        let Some(shape) = ggml::plane_shape(ty) else { return };
-        let parts = cols / shape.sub;
+        let sub = plane_sub(ty);
+        let (parts, mins) = (cols / sub, !self.min_low.is_empty());
         self.scales.resize(parts, 0.0);
-        self.mins.resize(if shape.has_mins { parts } else { 0 }, 0.0);
+        self.mins.resize(if mins { parts } else { 0 }, 0.0);
         ggml::expand(ty, bytes, &mut self.codes, &mut self.scales, &mut self.mins);
-        spread(shape.sub, &self.scales, &mut self.low, &mut self.high);
-        if shape.has_mins {
-            spread(shape.sub, &self.mins, &mut self.min_low, &mut self.min_high);
+        spread(sub, &self.scales, &mut self.low, &mut self.high);
+        if mins {
+            spread(sub, &self.mins, &mut self.min_low, &mut self.min_high);
         }
     }
 }
@@ -70,12 +75,10 @@ impl Planes {
 /// Numbers per `sub` columns to numbers per block of 32, or per half of one.
 fn spread(sub: usize, from: &[f32], low: &mut [f32], high: &mut [f32]) {
     if sub == BLOCK / 2 {
-        for ((pair, low), high) in from.chunks_exact(2).zip(low).zip(high) {
-            (*low, *high) = (pair[0], pair[1]);
+        for ((pair, low), high) in from.as_chunks::<2>().0.iter().zip(low).zip(high) {
+            [*low, *high] = *pair;
         }
     } else {
-        for (part, &value) in low.chunks_mut(sub / BLOCK).zip(from) {
-            part.fill(value);
-        }
+        low.copy_from_slice(from);
     }
 }

@@ -42,15 +42,21 @@ pub(super) fn f16_bits(half: u16) -> f32 {
 /// Eight bytes as eight signed codes, first code lowest.
 #[inline(always)]
 pub(super) fn store8(codes: &mut [i8; 8], word: u64) {
-    *codes = word.to_le_bytes().map(|byte| byte as i8);
+    *codes = bytemuck::cast(word.to_le_bytes());
 }
 
 /// Negates byte `j` of `word` where bit `j` of `signs` is set. Every byte must be 1 to 127.
 #[inline(always)]
 pub(super) fn negate8(word: u64, signs: u8) -> u64 {
-    let mask = SIGN_MASKS[usize::from(signs)];
+    let mask = byte_mask(signs);
     // Two's complement per byte; no carry leaves a byte because no byte is zero.
     (word ^ mask).wrapping_add(mask & ONES)
+}
+
+/// Byte `j` is 0xff where bit `j` of `bits` is set.
+#[inline(always)]
+pub(super) fn byte_mask(bits: u8) -> u64 {
+    BYTE_MASKS[usize::from(bits)]
 }
 
 /// Byte-wise wrapping sum.
@@ -63,19 +69,19 @@ pub(super) fn add8(a: u64, b: u64) -> u64 {
 /// The byte 1 eight times.
 pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Entry `s`: byte `j` is 0xff where bit `j` of `s` is set.
-static SIGN_MASKS: [u64; 256] = {
+/// Entry `bits`: see [`byte_mask`].
+static BYTE_MASKS: [u64; 256] = {
     let mut masks = [0; 256];
-    let mut signs = 0;
-    while signs < 256 {
+    let mut bits = 0;
+    while bits < 256 {
         let mut j = 0;
         while j < 8 {
-            if signs >> j & 1 == 1 {
-                masks[signs] |= 0xff << (8 * j);
+            if bits >> j & 1 == 1 {
+                masks[bits] |= 0xff << (8 * j);
             }
             j += 1;
         }
-        signs += 1;
+        bits += 1;
     }
     masks
 };

@@ -47,6 +47,16 @@ fn each<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -
     );
 }
 
+/// Sixteen codes times their scale: every scale covers a multiple of 16 values.
+#[inline(always)]
+fn multiplied(codes: &[i8; 16], scale: f32) -> [f32; 16] {
+    let mut values = [0.0; 16];
+    for (value, &code) in values.iter_mut().zip(codes) {
+        *value = scale * f32::from(code);
+    }
+    values
+}
+
 struct Decode<'a> {
     bytes: &'a [u8],
     out: &'a mut [f32],
@@ -67,11 +77,9 @@ impl Visit for Decode<'_> {
             || {
                 for (block, row) in blocks.iter().zip(rows) {
                     unpack(block, &mut codes, &mut scales);
-                    let subs = row.chunks_exact_mut(V / S).zip(codes.chunks_exact(V / S));
-                    for ((out, codes), &scale) in subs.zip(&scales) {
-                        for (out, &code) in out.iter_mut().zip(codes) {
-                            *out = scale * f32::from(code);
-                        }
+                    let (parts, _) = row.as_chunks_mut::<16>();
+                    for (p, (out, codes)) in parts.iter_mut().zip(codes.as_chunks().0).enumerate() {
+                        *out = multiplied(codes, scales[16 * p / (V / S)]);
                     }
                 }
             },
@@ -90,10 +98,12 @@ impl Visit for Decode<'_> {
             || {
                 for (block, row) in blocks.iter().zip(rows) {
                     unpack(block, &mut codes, &mut scales, &mut mins);
-                    let subs = row.chunks_exact_mut(V / S).zip(codes.chunks_exact(V / S));
-                    for ((out, codes), (&scale, &min)) in subs.zip(scales.iter().zip(&mins)) {
-                        for (out, &code) in out.iter_mut().zip(codes) {
-                            *out = scale * f32::from(code) - min;
+                    let (parts, _) = row.as_chunks_mut::<16>();
+                    for (p, (out, codes)) in parts.iter_mut().zip(codes.as_chunks().0).enumerate() {
+                        let sub = 16 * p / (V / S);
+                        *out = multiplied(codes, scales[sub]);
+                        for value in out {
+                            *value -= mins[sub];
                         }
                     }
                 }

@@ -36,7 +36,9 @@ pub(super) fn mxfp4(block: &[u8; 17], codes: &mut [i8; 32], scales: &mut [f32; 1
 /// Four scales, then 8 bytes of codes for each.
 #[inline(always)]
 pub(super) fn nvfp4(block: &[u8; 36], codes: &mut [i8; 64], scales: &mut [f32; 4]) {
-    *scales = field(block, 0).map(half_ue4m3);
+    for (scale, &code) in scales.iter_mut().zip(field::<4>(block, 0)) {
+        *scale = half_ue4m3(code);
+    }
     let (packed, _) = field::<32>(block, 4).as_chunks::<8>();
     let (runs, _) = codes.as_chunks_mut::<16>();
     for (packed, run) in packed.iter().zip(runs) {

@@ -127,7 +127,9 @@ impl Visit for Expand<'_> {
             |block: &[u8; B], codes: &mut [i8; V], scales: &mut [f32; S]| {
                 unpack(block, codes, scales);
                 // Products that split a code into sign and magnitude have no +128.
-                *codes = codes.map(|code| code.max(-127));
+                for code in codes {
+                    *code = (*code).max(-127);
+                }
             },
         );
     }

@@ -4,7 +4,7 @@
 //! minimum f16, for 5-bit types 32 high bits, then the codes; value `j` of the first half sits in
 //! the low nibble of byte `j`, of the second half in the high nibble.
 
-use super::bits::{f16_at, field, u32_at};
+use super::bits::{ONES, byte_mask, f16_at, field, u32_at};
 
 /// Two rows of nibbles, minus `OFFSET`.
 #[inline(always)]
@@ -18,11 +18,14 @@ fn nibbles<const OFFSET: u8>(packed: &[u8; 16], codes: &mut [i8; 32]) {
 /// Nibbles with bit `j` of `high` as fifth bit of value `j`, minus `OFFSET`.
 #[inline(always)]
 fn five_bits<const OFFSET: u8>(packed: &[u8; 16], high: u32, codes: &mut [i8; 32]) {
-    nibbles::<0>(packed, codes);
-    let high = high.to_le_bytes();
-    for (j, code) in codes.iter_mut().enumerate() {
-        let fifth = ((high[j / 8] & (1 << (j % 8)) != 0) as u8) << 4;
-        *code = (*code as u8 | fifth).wrapping_sub(OFFSET) as i8;
+    let mut fifth = [0; 32];
+    let (groups, _) = fifth.as_chunks_mut::<8>();
+    for (group, bits) in groups.iter_mut().zip(high.to_le_bytes()) {
+        *group = (byte_mask(bits) & (0x10 * ONES)).to_le_bytes();
+    }
+    for j in 0..16 {
+        codes[j] = (packed[j] & 0xf | fifth[j]).wrapping_sub(OFFSET) as i8;
+        codes[j + 16] = (packed[j] >> 4 | fifth[j + 16]).wrapping_sub(OFFSET) as i8;
     }
 }
 
@@ -70,7 +73,7 @@ pub(super) fn q5_1(
 #[inline(always)]
 pub(super) fn q8_0(block: &[u8; 34], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
     scales[0] = f16_at(block, 0);
-    *codes = field(block, 2).map(|byte: u8| byte as i8);
+    *codes = bytemuck::cast(*field::<32>(block, 2));
 }
 
 /// value = scale * code; the f16 at byte 2 is scale times the sum of the codes, a help for dot
@@ -78,12 +81,12 @@ pub(super) fn q8_0(block: &[u8; 34], codes: &mut [i8; 32], scales: &mut [f32; 1]
 #[inline(always)]
 pub(super) fn q8_1(block: &[u8; 36], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
     scales[0] = f16_at(block, 0);
-    *codes = field(block, 4).map(|byte: u8| byte as i8);
+    *codes = bytemuck::cast(*field::<32>(block, 4));
 }
 
 /// value = scale * code, scale f32; after the codes come sums of 16 codes each, not needed here.
 #[inline(always)]
 pub(super) fn q8_k(block: &[u8; 292], codes: &mut [i8; 256], scales: &mut [f32; 8]) {
     *scales = [f32::from_le_bytes(*field(block, 0)); 8];
-    *codes = field(block, 4).map(|byte: u8| byte as i8);
+    *codes = bytemuck::cast(*field::<256>(block, 4));
 }

@@ -5,7 +5,7 @@
 
 mod decode;
 mod encode;
-mod levels;
+pub(crate) mod levels;
 mod pack;
 mod query;
 
@@ -26,10 +26,10 @@ use crate::turbo::tables::{Table, table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A value is inf or nan.
-    #[error("found inf or nan in a head, expected finite values: the model's weights or activations are broken")]
+    #[error("found inf or nan in a head, expected finite values: the model's weights or its computation are broken")]
     NonFinite,
     /// A scale, or a value of an f16 cache, is beyond the range of f16.
-    #[error("found a head too large for an f16 (above 65504), expected a smaller one: no KV cache type can hold it")]
+    #[error("found a head whose value or scale is above 65504, the largest f16: a q8_0 cache reaches furthest")]
     Overflow,
 }
 

@@ -1,0 +1,252 @@
+//! Flags, their environment variables and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use turbo_quant::KvType;
+
+/// The environment variable that a flag is read from: ours if it is set, else llama.cpp's name for the same thing.
+fn env(ours: &'static str, llama: &'static str) -> &'static str {
+    if std::env::var_os(ours).is_none() && std::env::var_os(llama).is_some() { llama } else { ours }
+}
+
+/// Run any GGUF language model with a KV cache 3.9 to 7.5 times smaller.
+#[derive(Debug, Parser)]
+#[command(name = "turbo-wgpu", version, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a model over HTTP to OpenAI clients
+    Serve(ServeArgs),
+    /// Answer a prompt, or chat when there is none
+    Run(RunArgs),
+    /// Perplexity of a text, by the protocol of llama-perplexity
+    Perplexity(PerplexityArgs),
+    /// Logits of given token ids
+    Logits(LogitsArgs),
+    /// Token ids of a text
+    Tokenize(TokenizeArgs),
+    /// What a model file holds and how much memory it needs
+    Show(ShowArgs),
+    /// The devices that a model can run on
+    Devices(DevicesArgs),
+}
+
+/// Which model, where, and with which KV cache.
+#[derive(Clone, Debug, Args)]
+pub struct ModelArgs {
+    /// GGUF file, or the first part of a split one [default: the small model built into this program]
+    #[arg(short, long, value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
+    pub model: Option<PathBuf>,
+    /// KV cache type of the keys: f16, q8_0, q4_0, turbo4, turbo3, turbo2 (also -ctk)
+    #[arg(long, alias = "cache-type-k", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTK", "LLAMA_ARG_CACHE_TYPE_K"))]
+    pub ctk: KvType,
+    /// KV cache type of the values (also -ctv)
+    #[arg(long, alias = "cache-type-v", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTV", "LLAMA_ARG_CACHE_TYPE_V"))]
+    pub ctv: KvType,
+    /// Where to run: auto, cpu, gpu, or the name of a device that `devices` lists
+    #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
+    pub device: String,
+    /// Threads that compute [default: one per physical core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), env = env("TURBO_THREADS", "LLAMA_ARG_THREADS"))]
+    pub threads: Option<u16>,
+}
+
+/// Size of the context, for commands where it is a matter of memory.
+#[derive(Clone, Debug, Args)]
+pub struct ContextArgs {
+    /// Tokens of context [default: the model's own, or what fits in half of the free memory]
+    #[arg(short, long = "ctx-size", value_name = "TOKENS", env = env("TURBO_CTX_SIZE", "LLAMA_ARG_CTX_SIZE"))]
+    pub context: Option<usize>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Model and cache.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Context.
+    #[command(flatten)]
+    pub context: ContextArgs,
+    /// Address to listen on
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1", env = env("TURBO_HOST", "LLAMA_ARG_HOST"))]
+    pub host: String,
+    /// Port to listen on
+    #[arg(long, value_name = "PORT", default_value_t = 11434, env = env("TURBO_PORT", "LLAMA_ARG_PORT"))]
+    pub port: u16,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Model and cache.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Context.
+    #[command(flatten)]
+    pub context: ContextArgs,
+    /// Answer this prompt and leave; without it, chat
+    #[arg(short, long, value_name = "PROMPT", env = env("TURBO_PROMPT", "LLAMA_ARG_PROMPT"))]
+    pub prompt: Option<String>,
+    /// Most tokens of an answer [default: to the end of the context]
+    #[arg(short, long = "n-predict", value_name = "TOKENS", env = env("TURBO_N_PREDICT", "LLAMA_ARG_N_PREDICT"))]
+    pub n_predict: Option<usize>,
+    /// Continue the prompt as it is, without the model's chat template
+    #[arg(long, env = env("TURBO_RAW", "LLAMA_ARG_RAW"))]
+    pub raw: bool,
+    /// Sampling.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// How tokens are chosen.
+#[derive(Clone, Debug, Args)]
+pub struct SamplingArgs {
+    /// Randomness of the answer; 0 always takes the most likely token
+    #[arg(long, value_name = "T", default_value_t = 0.8, env = env("TURBO_TEMP", "LLAMA_ARG_TEMP"))]
+    pub temp: f32,
+    /// Keep the K most likely tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = 40, env = env("TURBO_TOP_K", "LLAMA_ARG_TOP_K"))]
+    pub top_k: usize,
+    /// Keep the most likely tokens that together reach this probability
+    #[arg(long, value_name = "P", default_value_t = 0.95, env = env("TURBO_TOP_P", "LLAMA_ARG_TOP_P"))]
+    pub top_p: f32,
+    /// Drop tokens less likely than this share of the most likely one
+    #[arg(long, value_name = "P", default_value_t = 0.05, env = env("TURBO_MIN_P", "LLAMA_ARG_MIN_P"))]
+    pub min_p: f32,
+    /// Penalty on tokens of the last 64; 1 is none
+    #[arg(long, value_name = "X", default_value_t = 1.0, env = env("TURBO_REPEAT_PENALTY", "LLAMA_ARG_REPEAT_PENALTY"))]
+    pub repeat_penalty: f32,
+    /// Start of the random numbers: the same seed gives the same text [default: random]
+    #[arg(long, value_name = "SEED", env = env("TURBO_SEED", "LLAMA_ARG_SEED"))]
+    pub seed: Option<u64>,
+}
+
+/// `perplexity`
+#[derive(Debug, Args)]
+pub struct PerplexityArgs {
+    /// Model and cache.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Text to score
+    #[arg(short, long, value_name = "FILE", env = env("TURBO_FILE", "LLAMA_ARG_FILE"))]
+    pub file: PathBuf,
+    /// Tokens of each window; its second half is scored
+    #[arg(short, long = "ctx-size", value_name = "TOKENS", default_value_t = 512, env = env("TURBO_CTX_SIZE", "LLAMA_ARG_CTX_SIZE"))]
+    pub context: usize,
+    /// Score only the first N windows
+    #[arg(long, value_name = "N", env = env("TURBO_CHUNKS", "LLAMA_ARG_CHUNKS"))]
+    pub chunks: Option<usize>,
+    /// Also measure the KL divergence from the same model with this KV cache type (K and V)
+    #[arg(long, value_name = "TYPE", env = env("TURBO_KL_AGAINST", "LLAMA_ARG_KL_AGAINST"))]
+    pub kl_against: Option<KvType>,
+    /// Print JSON only
+    #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
+    pub json: bool,
+}
+
+/// `logits`
+#[derive(Debug, Args)]
+pub struct LogitsArgs {
+    /// Model and cache.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Token ids, separated by commas
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "ids_file", conflicts_with = "ids_file", env = env("TURBO_IDS", "LLAMA_ARG_IDS"))]
+    pub ids: Vec<u32>,
+    /// File of token ids: a JSON array, or numbers separated by white space or commas; - for standard input
+    #[arg(long, value_name = "FILE", env = env("TURBO_IDS_FILE", "LLAMA_ARG_IDS_FILE"))]
+    pub ids_file: Option<PathBuf>,
+    /// Print JSON only
+    #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
+    pub json: bool,
+}
+
+/// `tokenize`
+#[derive(Debug, Args)]
+pub struct TokenizeArgs {
+    /// GGUF file [default: the built-in model]
+    #[arg(short, long, value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
+    pub model: Option<PathBuf>,
+    /// Print JSON only
+    #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
+    pub json: bool,
+    /// Leave out the beginning and end tokens that the model wants
+    #[arg(long, env = env("TURBO_NO_BOS", "LLAMA_ARG_NO_BOS"))]
+    pub no_bos: bool,
+    /// Take text that looks like a special token as plain text
+    #[arg(long, env = env("TURBO_NO_PARSE_SPECIAL", "LLAMA_ARG_NO_PARSE_SPECIAL"))]
+    pub no_parse_special: bool,
+    /// The text, or - for standard input
+    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: String,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// GGUF file [default: the built-in model]
+    #[arg(value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
+    pub model: Option<PathBuf>,
+    /// Context.
+    #[command(flatten)]
+    pub context: ContextArgs,
+    /// Print JSON only
+    #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
+    pub json: bool,
+}
+
+/// `devices`
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON only
+    #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
+    pub json: bool,
+}
+
+/// llama.cpp's one-dash spellings of long flags, as clap wants them.
+pub fn normalise(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    args.map(|arg| match arg.to_str() {
+        Some("-ctk") => "--ctk".into(),
+        Some("-ctv") => "--ctv".into(),
+        _ => arg,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Cli, String> {
+        let args = normalise(std::iter::once("turbo-wgpu").chain(args.iter().copied()).map(Into::into));
+        Cli::try_parse_from(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn llama_servers_spellings_work() {
+        let cli = parse(&["serve", "-ctk", "turbo4", "-ctv", "turbo3", "-c", "4096"]).expect("valid flags");
+        let Command::Serve(args) = cli.command else { panic!("not serve") };
+        assert_eq!((args.model.ctk, args.model.ctv), (KvType::Turbo4, KvType::Turbo3));
+        assert_eq!(args.context.context, Some(4096));
+    }
+
+    #[test]
+    fn an_unknown_kv_type_lists_the_valid_ones() {
+        let error = parse(&["serve", "--ctk", "turbo5"]).expect_err("turbo5 does not exist");
+        assert!(error.contains("valid types are f16, q8_0, q4_0, turbo4, turbo3, turbo2"), "{error}");
+    }
+}

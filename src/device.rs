@@ -1,0 +1,52 @@
+//! Choosing the device and setting up a model on it.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use turbo_cpu::CpuBackend;
+use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, Model};
+
+use crate::cli::ModelArgs;
+use crate::ui;
+
+/// The backend that `--device` names.
+pub fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
+    match name {
+        "auto" | "cpu" => Ok(Box::new(CpuBackend::new(threads.map(usize::from)))),
+        other => bail!(
+            "device {other:?} is not available: this version computes on the CPU only, use --device cpu (or auto); \
+             `turbo-wgpu devices` lists what there is"
+        ),
+    }
+}
+
+/// Loads `model` with the cache that the flags ask for; `tokens` is the size of its context.
+pub fn load(model: Arc<Model>, args: &ModelArgs, types: KvTypes, tokens: Option<usize>) -> Result<Context> {
+    let backend = choose(&args.device, args.threads)?;
+    let bar = ui::progress(true, 1, "loading");
+    let context = Context::new(model, &*backend, ContextOptions { types, tokens }, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    Ok(context)
+}
+
+/// Says on standard error what runs where and what its cache takes.
+pub fn announce(context: &Context, device_flag: &str) {
+    let model = context.model();
+    let chosen = if device_flag == "auto" { "auto: " } else { "" };
+    eprintln!("model    {} ({}, {})", model.name, model.plan.architecture, ui::bytes(model.file.file_bytes()));
+    eprintln!("device   {chosen}{} ({})", context.device().name, context.device().description);
+    let kv = context.kv();
+    eprintln!(
+        "context  {} tokens, KV cache {}/{} {}",
+        context.tokens(),
+        context.types().k,
+        context.types().v,
+        ui::bytes(kv.bytes()),
+    );
+    for (slot, reason) in &kv.kept_f16 {
+        eprintln!("         layer {slot} stays at f16: {reason}");
+    }
+}
