@@ -51,7 +51,9 @@ impl KvLayer {
 
 /// A KV type cannot store heads of this size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("KV cache type {kv_type} needs a head size that is a multiple of 16, this layer's is {head_dim}: use f16 for it")]
+#[error(
+    "KV cache type {kv_type} needs a head size that is a multiple of 16, this layer's is {head_dim}: use f16 for it"
+)]
 pub struct UnsupportedHead {
     /// The type asked for.
     pub kv_type: KvType,
@@ -141,7 +143,10 @@ pub struct KvTypes {
 
 impl Default for KvTypes {
     fn default() -> Self {
-        Self { k: KvType::F16, v: KvType::F16 }
+        Self {
+            k: KvType::F16,
+            v: KvType::F16,
+        }
     }
 }
 
@@ -180,12 +185,21 @@ impl KvPoolSpec {
                 KvLayer::new(shape, k, v)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { layers, n_blocks: tokens.div_ceil(BLOCK_TOKENS), kept_f16 })
+        Ok(Self {
+            layers,
+            n_blocks: tokens.div_ceil(BLOCK_TOKENS),
+            kept_f16,
+        })
     }
 
     /// Bytes of the whole pool.
     pub fn bytes(&self) -> u64 {
-        self.n_blocks as u64 * self.layers.iter().map(|l| l.block_bytes() as u64).sum::<u64>()
+        self.n_blocks as u64
+            * self
+                .layers
+                .iter()
+                .map(|l| l.block_bytes() as u64)
+                .sum::<u64>()
     }
 
     /// Bytes of K and V of one token, over all slots.
@@ -208,16 +222,31 @@ mod tests {
 
     #[test]
     fn qwen3_14b_at_32k_needs_what_the_design_states() {
-        let shape = KvShape { n_kv_heads: 8, head_dim_k: 128, head_dim_v: 128 };
-        let pool = |t| KvPoolSpec::new(&[shape; 40], KvTypes { k: t, v: t }, 32768).expect("valid heads").bytes();
+        let shape = KvShape {
+            n_kv_heads: 8,
+            head_dim_k: 128,
+            head_dim_v: 128,
+        };
+        let pool = |t| {
+            KvPoolSpec::new(&[shape; 40], KvTypes { k: t, v: t }, 32768)
+                .expect("valid heads")
+                .bytes()
+        };
         assert_eq!(pool(KvType::F16), 5 << 30);
         assert_eq!(pool(KvType::Turbo4), 1320 << 20);
     }
 
     #[test]
     fn an_odd_head_size_stays_at_f16_and_is_listed() {
-        let shape = KvShape { n_kv_heads: 1, head_dim_k: 72, head_dim_v: 64 };
-        let types = KvTypes { k: KvType::Turbo4, v: KvType::Turbo4 };
+        let shape = KvShape {
+            n_kv_heads: 1,
+            head_dim_k: 72,
+            head_dim_v: 64,
+        };
+        let types = KvTypes {
+            k: KvType::Turbo4,
+            v: KvType::Turbo4,
+        };
         let pool = KvPoolSpec::new(&[shape], types, 64).expect("f16 stores 72");
         assert_eq!(pool.layers[0].k.kv_type, KvType::F16);
         assert_eq!(pool.layers[0].v.kv_type, KvType::Turbo4);

@@ -223,6 +223,8 @@ impl Plan {
 
     /// The layer that the step at this index belongs to, if it is inside one.
     pub fn layer_of(&self, step: usize) -> Option<usize> {
-        self.layer_starts.partition_point(|&start| start <= step).checked_sub(1)
+        self.layer_starts
+            .partition_point(|&start| start <= step)
+            .checked_sub(1)
     }
 }

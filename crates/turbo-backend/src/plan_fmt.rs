@@ -8,7 +8,14 @@ use crate::plan::{Activation, AttentionSpec, Plan, RopeStyle, Step, ValueId, Wei
 /// Header, cache slots (equal neighbours together), rotary embeddings, then the steps layer by layer.
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { architecture, n_layers, d_model, n_vocab, context_length, .. } = self;
+        let Self {
+            architecture,
+            n_layers,
+            d_model,
+            n_vocab,
+            context_length,
+            ..
+        } = self;
         writeln!(
             f,
             "{architecture}: {n_layers} layers, width {d_model}, {n_vocab} token ids, context {context_length}"
@@ -20,7 +27,11 @@ impl Display for Plan {
                 RopeStyle::Interleaved => "interleaved",
             };
             let pairs = rope.inv_freq.len();
-            writeln!(f, "rope {i}: {style}, {pairs} pairs, magnitude {}", rope.magnitude)?;
+            writeln!(
+                f,
+                "rope {i}: {style}, {pairs} pairs, magnitude {}",
+                rope.magnitude
+            )?;
         }
         let mut starts = self.layer_starts.iter().enumerate().peekable();
         for (at, step) in self.steps.iter().enumerate() {
@@ -40,7 +51,11 @@ impl Plan {
         let mut first = 0;
         for run in self.kv.chunk_by(|a, b| a == b) {
             let last = first + run.len() - 1;
-            let KvShape { n_kv_heads, head_dim_k, head_dim_v } = run[0];
+            let KvShape {
+                n_kv_heads,
+                head_dim_k,
+                head_dim_v,
+            } = run[0];
             writeln!(
                 f,
                 "kv slots {first} to {last}: {n_kv_heads} heads of {head_dim_k} (K) and {head_dim_v} (V)"
@@ -57,10 +72,26 @@ impl Plan {
             Step::Embed { table, out, scale } => {
                 write!(f, "embed {} = {} * {scale}", value(out), weight(table))
             }
-            Step::RmsNorm { x, weight: w, out, eps } => {
-                write!(f, "rms_norm {} = {} by {}, eps {eps}", value(out), value(x), weight(w))
+            Step::RmsNorm {
+                x,
+                weight: w,
+                out,
+                eps,
+            } => {
+                write!(
+                    f,
+                    "rms_norm {} = {} by {}, eps {eps}",
+                    value(out),
+                    value(x),
+                    weight(w)
+                )
             }
-            Step::MatMul { x, weight: w, bias, out } => {
+            Step::MatMul {
+                x,
+                weight: w,
+                bias,
+                out,
+            } => {
                 write!(f, "mat_mul {} = {} * {}", value(out), weight(w), value(x))?;
                 bias.map_or(Ok(()), |bias| write!(f, " + {}", weight(bias)))
             }
@@ -70,16 +101,35 @@ impl Plan {
             Step::KvWrite { slot, k, v } => {
                 write!(f, "kv_write slot {slot} = {}, {}", value(k), value(v))
             }
-            Step::Attention { slot, q, out, ref spec } => {
-                write!(f, "attention {} = {} over slot {slot}", value(out), value(q))?;
+            Step::Attention {
+                slot,
+                q,
+                out,
+                ref spec,
+            } => {
+                write!(
+                    f,
+                    "attention {} = {} over slot {slot}",
+                    value(out),
+                    value(q)
+                )?;
                 self.fmt_spec(spec, f)
             }
-            Step::GatedAct { gate, up, activation } => {
+            Step::GatedAct {
+                gate,
+                up,
+                activation,
+            } => {
                 let name = match activation {
                     Activation::Silu => "silu",
                     Activation::GeluTanh => "gelu_tanh",
                 };
-                write!(f, "gated_act {0} = {name}({0}) * {1}", value(gate), value(up))
+                write!(
+                    f,
+                    "gated_act {0} = {name}({0}) * {1}",
+                    value(gate),
+                    value(up)
+                )
             }
             Step::Add { x, y } => write!(f, "add {} += {}", value(x), value(y)),
             Step::Scale { x, factor } => write!(f, "scale {} *= {factor}", value(x)),
@@ -96,7 +146,9 @@ impl Plan {
         if let Some(cap) = spec.soft_cap {
             write!(f, ", soft cap {cap}")?;
         }
-        spec.sinks.map_or(Ok(()), |sinks| write!(f, ", sinks {}", self.shown_weight(sinks)))
+        spec.sinks.map_or(Ok(()), |sinks| {
+            write!(f, ", sinks {}", self.shown_weight(sinks))
+        })
     }
 
     fn shown(&self, id: ValueId) -> String {

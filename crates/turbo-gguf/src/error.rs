@@ -89,7 +89,9 @@ pub enum GgufError {
     },
 
     /// A key is empty or too long.
-    #[error("{file}: the name of key/value pair {index} has {length} bytes, expected 1 to {limit}")]
+    #[error(
+        "{file}: the name of key {index} has a string length of {length} bytes, expected 1 to {limit}"
+    )]
     KeyLength {
         file: String,
         index: u64,
@@ -151,7 +153,9 @@ pub enum GgufError {
     },
 
     /// A tensor name is empty or too long.
-    #[error("{file}: the name of tensor {index} has {length} bytes, expected 1 to {limit}")]
+    #[error(
+        "{file}: the name of tensor {index} has a string length of {length} bytes, expected 1 to {limit}"
+    )]
     TensorName {
         file: String,
         index: u64,

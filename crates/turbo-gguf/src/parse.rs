@@ -15,8 +15,9 @@ use crate::value::Value;
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// Longest key that the specification allows, in bytes.
 const KEY_LIMIT: u64 = 65_535;
-/// Bytes of the smallest key/value pair: length, one letter, type, one byte.
-const SMALLEST_PAIR: usize = 8 + 1 + 4 + 1;
+/// Fewest bytes of a key/value pair: length of the key, type, value of one byte. An empty key is
+/// refused later, with a message of its own.
+const SMALLEST_PAIR: usize = 8 + 4 + 1;
 
 /// What one file says.
 pub(crate) struct Parsed {

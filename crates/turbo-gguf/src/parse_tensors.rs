@@ -10,8 +10,9 @@ use crate::tensor::TensorInfo;
 const NAME_LIMIT: u64 = 64;
 /// Most dimensions of a ggml tensor.
 const DIMENSION_LIMIT: u32 = 4;
-/// Bytes of the smallest entry: name length, one letter, dimension count, one dimension, type, offset.
-const SMALLEST_ENTRY: usize = 8 + 1 + 4 + 8 + 4 + 8;
+/// Fewest bytes of an entry: length of the name, dimension count, type, offset. An empty name or
+/// shape is refused later, with a message of its own.
+const SMALLEST_ENTRY: usize = 8 + 4 + 4 + 8;
 
 /// Reads `n` entries; the data section starts at the next multiple of `alignment` behind them.
 pub(crate) fn tensor_table(

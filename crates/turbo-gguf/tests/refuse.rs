@@ -50,7 +50,7 @@ fn fixtures_are_refused_by_name() {
         ),
         (
             "string_length_overflow",
-            "has a string length of 18446744073709551600 bytes, but only",
+            "the name of key 0 has a string length of 18446744073709551600 bytes, expected 1 to 65535",
         ),
         (
             "tensor_offset_past_eof",
@@ -247,17 +247,30 @@ fn counts_that_cannot_be_true() {
 }
 
 #[test]
+fn string_lengths_that_cannot_be_true() {
+    for length in [100, u64::MAX, u64::MAX - 15] {
+        let message = refusal(
+            v3().kv("a", Kv::Raw(8, length.to_le_bytes().to_vec()))
+                .build(),
+        );
+        let expected =
+            format!("the value of key \"a\" has a string length of {length} bytes, but only");
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+#[test]
 fn keys() {
     let twice = refusal(v3().kv("general.architecture", Kv::U8(0)).build());
     assert_eq!(twice, "m.gguf: key \"general.architecture\" occurs twice");
     let empty = refusal(v3().kv("", Kv::U8(0)).build());
     assert_eq!(
         empty,
-        "m.gguf: the name of key/value pair 1 has 0 bytes, expected 1 to 65535"
+        "m.gguf: the name of key 1 has a string length of 0 bytes, expected 1 to 65535"
     );
     let long = refusal(v3().kv(&"k".repeat(65_536), Kv::U8(0)).build());
     assert!(
-        long.contains("has 65536 bytes, expected 1 to 65535"),
+        long.contains("has a string length of 65536 bytes, expected 1 to 65535"),
         "{long}"
     );
     let utf8 = refusal(v3().kv_bytes(b"a\xff", Kv::U8(0)).build());
@@ -364,12 +377,12 @@ fn tensor_names() {
     let empty = refusal(v3().tensor("", &[1], 0, &bytes).build());
     assert_eq!(
         empty,
-        "m.gguf: the name of tensor 0 has 0 bytes, expected 1 to 64"
+        "m.gguf: the name of tensor 0 has a string length of 0 bytes, expected 1 to 64"
     );
     let long = refusal(v3().tensor(&"w".repeat(65), &[1], 0, &bytes).build());
     assert_eq!(
         long,
-        "m.gguf: the name of tensor 0 has 65 bytes, expected 1 to 64"
+        "m.gguf: the name of tensor 0 has a string length of 65 bytes, expected 1 to 64"
     );
     let utf8 = refusal(v3().tensor_bytes(b"\xff", &[1], 0, &bytes).build());
     assert_eq!(

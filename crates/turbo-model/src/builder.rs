@@ -35,26 +35,38 @@ impl<'a> Builder<'a> {
             layer_starts: Vec::new(),
             logits: ValueId(0),
         };
-        Self { keys, plan, weights: HashMap::new(), used: HashSet::new() }
+        Self {
+            keys,
+            plan,
+            weights: HashMap::new(),
+            used: HashSet::new(),
+        }
     }
 
     /// The activation of this name and width: layers that ask for the same one share it.
     pub(crate) fn value(&mut self, name: &str, width: usize) -> ValueId {
         let values = &mut self.plan.values;
-        let index = values.iter().position(|v| v.name == name && v.width == width).unwrap_or_else(|| {
-            values.push(Value { name: name.to_owned(), width });
-            values.len() - 1
-        });
+        let index = values
+            .iter()
+            .position(|v| v.name == name && v.width == width)
+            .unwrap_or_else(|| {
+                values.push(Value {
+                    name: name.to_owned(),
+                    width,
+                });
+                values.len() - 1
+            });
         ValueId(index as u32)
     }
 
     /// A tensor that must be there in this shape (row length first).
     pub(crate) fn weight(&mut self, tensor: &str, shape: &[usize]) -> Result<WeightId, ModelError> {
-        self.optional(tensor, shape)?.ok_or_else(|| ModelError::MissingTensor {
-            file: self.keys.file_name(),
-            tensor: tensor.to_owned(),
-            expected: shape.iter().map(|&n| n as u64).collect(),
-        })
+        self.optional(tensor, shape)?
+            .ok_or_else(|| ModelError::MissingTensor {
+                file: self.keys.file_name(),
+                tensor: tensor.to_owned(),
+                expected: shape.iter().map(|&n| n as u64).collect(),
+            })
     }
 
     /// A tensor that may be absent but otherwise has this shape.
@@ -66,7 +78,9 @@ impl<'a> Builder<'a> {
         if let Some(&known) = self.weights.get(tensor) {
             return Ok(Some(known));
         }
-        let Some(info) = self.find(tensor, shape)? else { return Ok(None) };
+        let Some(info) = self.find(tensor, shape)? else {
+            return Ok(None);
+        };
         // Reading the (mapped) bytes is what refuses a type that nobody can decode.
         self.keys.file.data(info)?;
         let id = WeightId(self.plan.weights.len() as u32);
@@ -85,7 +99,9 @@ impl<'a> Builder<'a> {
         tensor: &str,
         len: usize,
     ) -> Result<Option<Vec<f32>>, ModelError> {
-        let Some(info) = self.find(tensor, &[len])? else { return Ok(None) };
+        let Some(info) = self.find(tensor, &[len])? else {
+            return Ok(None);
+        };
         let bytes = self.keys.file.data(info)?;
         let invalid = |found: String, expected| ModelError::InvalidTensor {
             file: self.keys.file_name(),
@@ -108,12 +124,25 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn find(&mut self, tensor: &str, shape: &[usize]) -> Result<Option<&'a TensorInfo>, ModelError> {
-        let Some(info) = self.keys.file.tensor(tensor) else { return Ok(None) };
+    fn find(
+        &mut self,
+        tensor: &str,
+        shape: &[usize],
+    ) -> Result<Option<&'a TensorInfo>, ModelError> {
+        let Some(info) = self.keys.file.tensor(tensor) else {
+            return Ok(None);
+        };
         // Writers may add dimensions of 1 at the end; they change nothing.
-        let significant = info.shape.iter().rposition(|&n| n != 1).map_or(1, |last| last + 1);
+        let significant = info
+            .shape
+            .iter()
+            .rposition(|&n| n != 1)
+            .map_or(1, |last| last + 1);
         let expected: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-        let wanted = expected.iter().rposition(|&n| n != 1).map_or(1, |last| last + 1);
+        let wanted = expected
+            .iter()
+            .rposition(|&n| n != 1)
+            .map_or(1, |last| last + 1);
         if info.shape.get(..significant) != expected.get(..wanted) {
             return Err(ModelError::Shape {
                 file: self.keys.file_name(),
@@ -153,7 +182,13 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// A tensor of the file that no step uses.
     pub(crate) fn finish(mut self, logits: ValueId) -> Result<Plan, ModelError> {
-        if let Some(unused) = self.keys.file.tensors().iter().find(|t| !self.used.contains(&t.name)) {
+        if let Some(unused) = self
+            .keys
+            .file
+            .tensors()
+            .iter()
+            .find(|t| !self.used.contains(&t.name))
+        {
             return Err(ModelError::UnknownTensor {
                 file: self.keys.file_name(),
                 tensor: unused.name.clone(),

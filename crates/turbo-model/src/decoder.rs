@@ -73,7 +73,11 @@ pub(crate) fn plan(
     };
     let n_vocab = n_vocab(&keys)?;
     let table = builder.weight("token_embd.weight", &[hparams.d_model, n_vocab])?;
-    builder.step(Step::Embed { table, out: shared.x, scale: 1.0 });
+    builder.step(Step::Embed {
+        table,
+        out: shared.x,
+        scale: 1.0,
+    });
     for (layer, &sizes) in hparams.layers.iter().enumerate() {
         builder.start_layer();
         attention(&mut builder, &hparams, traits, &shared, layer, sizes)?;
@@ -96,10 +100,33 @@ fn attention(
     layer: usize,
     sizes: LayerSizes,
 ) -> Result<(), ModelError> {
-    let &Hparams { d_model, head_dim_k, head_dim_v, eps, .. } = hparams;
-    let &Shared { x, hidden, rope, scale, window } = shared;
-    let LayerSizes { n_heads, n_kv_heads, .. } = sizes;
-    norm(b, x, &format!("blk.{layer}.attn_norm.weight"), d_model, hidden, eps)?;
+    let &Hparams {
+        d_model,
+        head_dim_k,
+        head_dim_v,
+        eps,
+        ..
+    } = hparams;
+    let &Shared {
+        x,
+        hidden,
+        rope,
+        scale,
+        window,
+    } = shared;
+    let LayerSizes {
+        n_heads,
+        n_kv_heads,
+        ..
+    } = sizes;
+    norm(
+        b,
+        x,
+        &format!("blk.{layer}.attn_norm.weight"),
+        d_model,
+        hidden,
+        eps,
+    )?;
     let mut project = |part: &str, width| {
         let out = b.value(part, width);
         let name = format!("blk.{layer}.attn_{part}");
@@ -110,19 +137,63 @@ fn attention(
     let k = project("k", n_kv_heads * head_dim_k)?;
     let v = project("v", n_kv_heads * head_dim_v)?;
     if traits.qk_norm {
-        norm(b, q, &format!("blk.{layer}.attn_q_norm.weight"), head_dim_k, q, eps)?;
-        norm(b, k, &format!("blk.{layer}.attn_k_norm.weight"), head_dim_k, k, eps)?;
+        norm(
+            b,
+            q,
+            &format!("blk.{layer}.attn_q_norm.weight"),
+            head_dim_k,
+            q,
+            eps,
+        )?;
+        norm(
+            b,
+            k,
+            &format!("blk.{layer}.attn_k_norm.weight"),
+            head_dim_k,
+            k,
+            eps,
+        )?;
     }
-    b.step(Step::Rope { x: q, head_dim: head_dim_k, rope });
-    b.step(Step::Rope { x: k, head_dim: head_dim_k, rope });
-    let slot = b.kv_slot(KvShape { n_kv_heads, head_dim_k, head_dim_v });
+    b.step(Step::Rope {
+        x: q,
+        head_dim: head_dim_k,
+        rope,
+    });
+    b.step(Step::Rope {
+        x: k,
+        head_dim: head_dim_k,
+        rope,
+    });
+    let slot = b.kv_slot(KvShape {
+        n_kv_heads,
+        head_dim_k,
+        head_dim_v,
+    });
     b.step(Step::KvWrite { slot, k, v });
     let d_heads = n_heads * head_dim_v;
     let heads = b.value("heads", d_heads);
-    let spec = AttentionSpec { n_heads, scale, window, soft_cap: None, sinks: None };
-    b.step(Step::Attention { slot, q, out: heads, spec });
+    let spec = AttentionSpec {
+        n_heads,
+        scale,
+        window,
+        soft_cap: None,
+        sinks: None,
+    };
+    b.step(Step::Attention {
+        slot,
+        q,
+        out: heads,
+        spec,
+    });
     let name = format!("blk.{layer}.attn_output");
-    linear(b, heads, &name, traits.other_bias, [d_heads, d_model], hidden)?;
+    linear(
+        b,
+        heads,
+        &name,
+        traits.other_bias,
+        [d_heads, d_model],
+        hidden,
+    )?;
     b.step(Step::Add { x, y: hidden });
     Ok(())
 }
@@ -138,13 +209,45 @@ fn feed_forward(
 ) -> Result<(), ModelError> {
     let &Shared { x, hidden, .. } = shared;
     let (d_model, d_ff) = (hparams.d_model, sizes.d_ff);
-    norm(b, x, &format!("blk.{layer}.ffn_norm.weight"), d_model, hidden, hparams.eps)?;
+    norm(
+        b,
+        x,
+        &format!("blk.{layer}.ffn_norm.weight"),
+        d_model,
+        hidden,
+        hparams.eps,
+    )?;
     let (gate, up) = (b.value("gate", d_ff), b.value("up", d_ff));
     let bias = traits.other_bias;
-    linear(b, hidden, &format!("blk.{layer}.ffn_gate"), bias, [d_model, d_ff], gate)?;
-    linear(b, hidden, &format!("blk.{layer}.ffn_up"), bias, [d_model, d_ff], up)?;
-    b.step(Step::GatedAct { gate, up, activation: Activation::Silu });
-    linear(b, gate, &format!("blk.{layer}.ffn_down"), bias, [d_ff, d_model], hidden)?;
+    linear(
+        b,
+        hidden,
+        &format!("blk.{layer}.ffn_gate"),
+        bias,
+        [d_model, d_ff],
+        gate,
+    )?;
+    linear(
+        b,
+        hidden,
+        &format!("blk.{layer}.ffn_up"),
+        bias,
+        [d_model, d_ff],
+        up,
+    )?;
+    b.step(Step::GatedAct {
+        gate,
+        up,
+        activation: Activation::Silu,
+    });
+    linear(
+        b,
+        gate,
+        &format!("blk.{layer}.ffn_down"),
+        bias,
+        [d_ff, d_model],
+        hidden,
+    )?;
     b.step(Step::Add { x, y: hidden });
     Ok(())
 }
@@ -158,11 +261,25 @@ fn logits(
     (table, n_vocab): (WeightId, usize),
 ) -> Result<ValueId, ModelError> {
     let &Shared { x, hidden, .. } = shared;
-    norm(b, x, "output_norm.weight", hparams.d_model, hidden, hparams.eps)?;
-    let weight = b.optional("output.weight", &[hparams.d_model, n_vocab])?.unwrap_or(table);
+    norm(
+        b,
+        x,
+        "output_norm.weight",
+        hparams.d_model,
+        hidden,
+        hparams.eps,
+    )?;
+    let weight = b
+        .optional("output.weight", &[hparams.d_model, n_vocab])?
+        .unwrap_or(table);
     let bias = bias(b, "output", traits.logits_bias, n_vocab)?;
     let out = b.value("logits", n_vocab);
-    b.step(Step::MatMul { x: hidden, weight, bias, out });
+    b.step(Step::MatMul {
+        x: hidden,
+        weight,
+        bias,
+        out,
+    });
     Ok(out)
 }
 
@@ -175,7 +292,12 @@ fn norm(
     eps: f32,
 ) -> Result<(), ModelError> {
     let weight = b.weight(tensor, &[run])?;
-    b.step(Step::RmsNorm { x, weight, out, eps });
+    b.step(Step::RmsNorm {
+        x,
+        weight,
+        out,
+        eps,
+    });
     Ok(())
 }
 
@@ -190,7 +312,12 @@ fn linear(
 ) -> Result<(), ModelError> {
     let weight = b.weight(&format!("{name}.weight"), &shape)?;
     let bias = bias(b, name, presence, shape[1])?;
-    b.step(Step::MatMul { x, weight, bias, out });
+    b.step(Step::MatMul {
+        x,
+        weight,
+        bias,
+        out,
+    });
     Ok(())
 }
 
@@ -218,14 +345,22 @@ pub(crate) fn n_vocab(keys: &Keys<'_>) -> Result<usize, ModelError> {
     if let Some(stated) = keys.size("vocab_size", 1..=u64::from(u32::MAX))? {
         return Ok(stated);
     }
-    let rows = keys.file.tensor("token_embd.weight").map_or(0, |table| table.rows());
-    usize::try_from(rows).map_err(|_| keys.invalid("vocab_size", rows, "a size that fits in memory"))
+    let rows = keys
+        .file
+        .tensor("token_embd.weight")
+        .map_or(0, |table| table.rows());
+    usize::try_from(rows)
+        .map_err(|_| keys.invalid("vocab_size", rows, "a size that fits in memory"))
 }
 
 fn attention_scale(keys: &Keys<'_>, head_dim: usize) -> Result<f32, ModelError> {
     let expected = "a number above 0, or 0 for 1/sqrt(head size)";
     let stated = keys.number("attention.scale", 0.0, |scale| scale >= 0.0, expected)?;
-    Ok(if stated == 0.0 { (1.0 / (head_dim as f64).sqrt()) as f32 } else { stated })
+    Ok(if stated == 0.0 {
+        (1.0 / (head_dim as f64).sqrt()) as f32
+    } else {
+        stated
+    })
 }
 
 fn window(

@@ -39,8 +39,12 @@ impl Hparams {
         let d_model = keys.require_size("embedding_length", 1..=MAX_WIDTH)?;
         let n_layers = n_layers(keys)?;
         let n_heads = keys.sizes("attention.head_count", n_layers, 1..=MAX_HEADS, None)?;
-        let n_kv_heads =
-            keys.sizes("attention.head_count_kv", n_layers, 1..=MAX_HEADS, Some(&n_heads))?;
+        let n_kv_heads = keys.sizes(
+            "attention.head_count_kv",
+            n_layers,
+            1..=MAX_HEADS,
+            Some(&n_heads),
+        )?;
         let d_ff = keys.sizes("feed_forward_length", n_layers, 1..=MAX_WIDTH, None)?;
         for (layer, (&heads, &kv)) in n_heads.iter().zip(&n_kv_heads).enumerate() {
             if heads % kv != 0 {
@@ -60,7 +64,11 @@ impl Hparams {
             head_dim_k: head_dim(keys, "attention.key_length", d_model, first_heads)?,
             head_dim_v: head_dim(keys, "attention.value_length", d_model, first_heads)?,
             layers: layers
-                .map(|((&n_heads, &n_kv_heads), &d_ff)| LayerSizes { n_heads, n_kv_heads, d_ff })
+                .map(|((&n_heads, &n_kv_heads), &d_ff)| LayerSizes {
+                    n_heads,
+                    n_kv_heads,
+                    d_ff,
+                })
                 .collect(),
             eps: eps(keys)?,
         })
@@ -104,5 +112,10 @@ fn head_dim(
 fn eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
     let suffix = "attention.layer_norm_rms_epsilon";
     keys.file.metadata().require_f32(&keys.key(suffix))?;
-    keys.number(suffix, 0.0, |eps| (0.0..1.0).contains(&eps), "a number from 0 to below 1")
+    keys.number(
+        suffix,
+        0.0,
+        |eps| (0.0..1.0).contains(&eps),
+        "a number from 0 to below 1",
+    )
 }

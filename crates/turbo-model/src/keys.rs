@@ -25,7 +25,10 @@ pub(crate) struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The keys of a file's own architecture.
     pub(crate) fn new(file: &'a GgufFile) -> Result<Self, ModelError> {
-        Ok(Self { file, architecture: file.metadata().require_str("general.architecture")? })
+        Ok(Self {
+            file,
+            architecture: file.metadata().require_str("general.architecture")?,
+        })
     }
 
     /// The file as named in messages.
@@ -60,7 +63,9 @@ impl<'a> Keys<'a> {
         limits: RangeInclusive<u64>,
     ) -> Result<Option<usize>, ModelError> {
         let found = self.file.metadata().get_u64(&self.key(suffix))?;
-        found.map(|value| self.check_size(suffix, value, &limits)).transpose()
+        found
+            .map(|value| self.check_size(suffix, value, &limits))
+            .transpose()
     }
 
     /// A size within limits; the key must be there.
@@ -95,9 +100,10 @@ impl<'a> Keys<'a> {
                 format!("an array of {}", values.len()),
                 format!("one value for each of the {n_layers} layers"),
             )),
-            PerLayer::Each(values) => {
-                values.iter().map(|&value| self.check_size(suffix, value, &limits)).collect()
-            }
+            PerLayer::Each(values) => values
+                .iter()
+                .map(|&value| self.check_size(suffix, value, &limits))
+                .collect(),
         }
     }
 
@@ -109,8 +115,16 @@ impl<'a> Keys<'a> {
         valid: impl Fn(f32) -> bool,
         expected: &str,
     ) -> Result<f32, ModelError> {
-        let value = self.file.metadata().get_f32(&self.key(suffix))?.unwrap_or(default);
-        if value.is_finite() && valid(value) { Ok(value) } else { Err(self.invalid(suffix, value, expected)) }
+        let value = self
+            .file
+            .metadata()
+            .get_f32(&self.key(suffix))?
+            .unwrap_or(default);
+        if value.is_finite() && valid(value) {
+            Ok(value)
+        } else {
+            Err(self.invalid(suffix, value, expected))
+        }
     }
 
     fn check_size(
@@ -119,7 +133,9 @@ impl<'a> Keys<'a> {
         value: u64,
         limits: &RangeInclusive<u64>,
     ) -> Result<usize, ModelError> {
-        if limits.contains(&value) && let Ok(size) = usize::try_from(value) {
+        if limits.contains(&value)
+            && let Ok(size) = usize::try_from(value)
+        {
             return Ok(size);
         }
         let expected = format!("a whole number from {} to {}", limits.start(), limits.end());

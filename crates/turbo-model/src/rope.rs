@@ -61,12 +61,18 @@ pub(crate) struct RopeSpec {
 impl RopeSpec {
     /// The frequencies and magnitude this describes.
     pub(crate) fn table(&self) -> RopeTable {
-        let inv_freq = (0..self.dims / 2).map(|pair| self.frequency(pair) as f32).collect();
+        let inv_freq = (0..self.dims / 2)
+            .map(|pair| self.frequency(pair) as f32)
+            .collect();
         let scaling = match &self.scaling {
             RopeScaling::Yarn(yarn) => yarn.attention_factor(),
             RopeScaling::None | RopeScaling::Linear { .. } => 1.0,
         };
-        RopeTable { style: self.style, inv_freq, magnitude: (scaling * self.attention_factor) as f32 }
+        RopeTable {
+            style: self.style,
+            inv_freq,
+            magnitude: (scaling * self.attention_factor) as f32,
+        }
     }
 
     fn frequency(&self, pair: usize) -> f64 {
@@ -88,11 +94,16 @@ impl RopeSpec {
             RopeStyle::Neox => "neox",
             RopeStyle::Interleaved => "interleaved",
         };
-        let mut text = format!("{style}, {} of {head_dim} values, theta {}", self.dims, self.base);
+        let mut text = format!(
+            "{style}, {} of {head_dim} values, theta {}",
+            self.dims, self.base
+        );
         match &self.scaling {
             RopeScaling::None => {}
             RopeScaling::Linear { factor } => text += &format!(", linear scaling {factor}"),
-            RopeScaling::Yarn(y) => text += &format!(", yarn {} from {} tokens", y.factor, y.original_context),
+            RopeScaling::Yarn(y) => {
+                text += &format!(", yarn {} from {} tokens", y.factor, y.original_context)
+            }
         }
         if !self.divisors.is_empty() {
             text += ", per-frequency factors";
@@ -116,10 +127,154 @@ impl Yarn {
 
     /// 0.1 ln(factor) + 1, divided by the same with `log_multiplier` in place of 1 where the file gives one.
     fn attention_factor(&self) -> f64 {
-        let mscale = |m: f64| if self.factor <= 1.0 { 1.0 } else { 0.1 * m * self.factor.ln() + 1.0 };
+        let mscale = |m: f64| {
+            if self.factor <= 1.0 {
+                1.0
+            } else {
+                0.1 * m * self.factor.ln() + 1.0
+            }
+        };
         if self.extrapolation == 0.0 {
             return 1.0;
         }
-        if self.log_multiplier == 0.0 { mscale(1.0) } else { mscale(1.0) / mscale(self.log_multiplier) }
+        if self.log_multiplier == 0.0 {
+            mscale(1.0)
+        } else {
+            mscale(1.0) / mscale(self.log_multiplier)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(dims: usize, base: f64, scaling: RopeScaling) -> RopeSpec {
+        let style = RopeStyle::Neox;
+        RopeSpec {
+            style,
+            dims,
+            base,
+            scaling,
+            attention_factor: 1.0,
+            divisors: Vec::new(),
+        }
+    }
+
+    fn yarn(factor: f64) -> Yarn {
+        Yarn {
+            factor,
+            original_context: 32768.0,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            extrapolation: 1.0,
+            log_multiplier: 0.0,
+        }
+    }
+
+    fn assert_close(got: f32, want: f64) {
+        assert!(
+            (f64::from(got) / want - 1.0).abs() < 1e-7,
+            "got {got}, want {want}"
+        );
+    }
+
+    #[test]
+    fn unscaled_frequencies_fall_geometrically() {
+        let table = spec(8, 10_000.0, RopeScaling::None).table();
+        assert_eq!(table.inv_freq, [1.0, 0.1, 0.01, 0.001]);
+        assert_eq!(table.magnitude, 1.0);
+    }
+
+    #[test]
+    fn linear_scaling_and_divisors_divide() {
+        let mut spec = spec(4, 10_000.0, RopeScaling::Linear { factor: 4.0 });
+        assert_eq!(spec.table().inv_freq, [0.25, 0.0025]);
+        spec.divisors = vec![1.0, 8.0];
+        assert_eq!(spec.table().inv_freq, [0.25, 0.0003125]);
+    }
+
+    // Expected: the formulas of `_compute_yarn_parameters` of transformers in Python floats, with
+    // rope_theta 1e6, factor 4, original_max_position_embeddings 32768 (Qwen2.5's YaRN settings).
+    #[test]
+    fn yarn_keeps_fast_pairs_and_divides_slow_ones() {
+        let table = spec(64, 1e6, RopeScaling::Yarn(yarn(4.0))).table();
+        for (pair, want) in [
+            (0, 1.0),
+            (1, 0.6493816315762113),
+            (11, 0.008659643233600653),
+            (12, 0.005154795480911533),
+            (15, 0.0010266176840396614),
+            (20, 4.445698525097307e-05),
+            (31, 3.84981631514873e-07),
+        ] {
+            assert_close(table.inv_freq[pair], want);
+        }
+        assert_close(table.magnitude, 1.138629436111989);
+        let wide = spec(128, 1e6, RopeScaling::Yarn(yarn(4.0))).table();
+        assert_close(wide.inv_freq[24], 0.005375321490790102);
+        assert_close(wide.inv_freq[31], 0.0008029597275452302);
+        assert_close(wide.inv_freq[63], 3.102344401879299e-07);
+    }
+
+    #[test]
+    fn yarn_magnitude_follows_the_log_multiplier_and_the_stated_factor() {
+        let magnitude = |yarn: Yarn, attention_factor| {
+            let spec = spec(64, 1e6, RopeScaling::Yarn(yarn));
+            RopeSpec {
+                attention_factor,
+                ..spec
+            }
+            .table()
+            .magnitude
+        };
+        assert_eq!(
+            magnitude(
+                Yarn {
+                    log_multiplier: 1.0,
+                    ..yarn(48.0)
+                },
+                1.0
+            ),
+            1.0
+        );
+        // (0.1 ln 40 + 1) / (0.0707 ln 40 + 1)
+        assert_close(
+            magnitude(
+                Yarn {
+                    log_multiplier: 0.707,
+                    ..yarn(40.0)
+                },
+                1.0,
+            ),
+            1.085_726_399_256_135_5,
+        );
+        assert_close(magnitude(yarn(4.0), 0.5), 0.569_314_718_055_994_5);
+        assert_eq!(magnitude(yarn(0.5), 1.0), 1.0);
+    }
+
+    #[test]
+    fn yarn_without_extrapolation_is_linear() {
+        let none = Yarn {
+            extrapolation: 0.0,
+            ..yarn(4.0)
+        };
+        let table = spec(64, 1e6, RopeScaling::Yarn(none)).table();
+        assert_eq!(
+            table,
+            spec(64, 1e6, RopeScaling::Linear { factor: 4.0 }).table()
+        );
+    }
+
+    #[test]
+    fn absurd_parameters_still_give_finite_frequencies() {
+        let odd = Yarn {
+            original_context: 1.0,
+            beta_fast: 1.0,
+            beta_slow: 32.0,
+            ..yarn(1e30)
+        };
+        let table = spec(64, 1.0001, RopeScaling::Yarn(odd)).table();
+        assert!(table.inv_freq.iter().all(|f| f.is_finite()));
     }
 }

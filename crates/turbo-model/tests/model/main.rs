@@ -1,0 +1,7 @@
+//! Plans of the fixtures, of small made-up files, and every refusal's message.
+
+mod info;
+mod plans;
+mod refusals;
+mod rope;
+mod small;
