@@ -29,7 +29,7 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["device", "description", "free memory", ""]);
     let memory = memory.map_or_else(|| "unknown".into(), ui::bytes);
     table.add_row([info.name, info.description, memory, "used by --device auto".into()]);

@@ -86,7 +86,7 @@ fn json(file: &GgufFile, info: &ModelInfo, kv: &KvResult) -> serde_json::Value {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     if !header.is_empty() {
         table.set_header(header);
     }

@@ -22,10 +22,7 @@ impl Display for Plan {
         )?;
         self.fmt_kv(f)?;
         for (i, rope) in self.ropes.iter().enumerate() {
-            let style = match rope.style {
-                RopeStyle::Neox => "neox",
-                RopeStyle::Interleaved => "interleaved",
-            };
+            let style = rope.style.name();
             let pairs = rope.inv_freq.len();
             writeln!(
                 f,
@@ -43,6 +40,26 @@ impl Display for Plan {
             writeln!(f)?;
         }
         writeln!(f, "result {}", self.shown(self.logits))
+    }
+}
+
+impl RopeStyle {
+    /// Its name in texts: `neox` or `interleaved`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Neox => "neox",
+            Self::Interleaved => "interleaved",
+        }
+    }
+}
+
+impl Activation {
+    /// Its name in texts: `silu` or `gelu_tanh`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silu => "silu",
+            Self::GeluTanh => "gelu_tanh",
+        }
     }
 }
 
@@ -120,16 +137,8 @@ impl Plan {
                 up,
                 activation,
             } => {
-                let name = match activation {
-                    Activation::Silu => "silu",
-                    Activation::GeluTanh => "gelu_tanh",
-                };
-                write!(
-                    f,
-                    "gated_act {0} = {name}({0}) * {1}",
-                    value(gate),
-                    value(up)
-                )
+                let (gate, name) = (value(gate), activation.name());
+                write!(f, "gated_act {gate} = {name}({gate}) * {}", value(up))
             }
             Step::Add { x, y } => write!(f, "add {} += {}", value(x), value(y)),
             Step::Scale { x, factor } => write!(f, "scale {} *= {factor}", value(x)),

@@ -1,1 +1,9 @@
 //! The CPU backend: threads, SIMD kernels, and the plain twin of every kernel.
+
+pub mod attention;
+mod engine;
+pub mod matmul;
+mod ops;
+pub mod pool;
+
+pub use engine::{CpuBackend, CpuEngine};

@@ -174,3 +174,17 @@ per_layer! {
     f32, "a number or an array of numbers";
     bool, "a bool or an array of bool";
 }
+
+impl<T: std::fmt::Display> std::fmt::Display for PerLayer<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(value) => value.fmt(f),
+            Self::Each(values) => {
+                for (i, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if i == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

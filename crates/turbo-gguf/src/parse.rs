@@ -49,11 +49,6 @@ pub(crate) fn parse(file: &str, bytes: &[u8], part: usize) -> Result<Parsed, Ggu
 fn check_magic(file: &str, bytes: &[u8]) -> Result<(), GgufError> {
     let found = match bytes {
         [b'G', b'G', b'U', b'F', ..] => return Ok(()),
-        [b'F', b'U', b'G', b'G', ..] => {
-            return Err(GgufError::BigEndian {
-                file: file.to_owned(),
-            });
-        }
         [] => "it is empty".to_owned(),
         short if short.len() < 4 => format!("it has only {} bytes", short.len()),
         [b'v', b'e', b'r', b's', ..] if bytes.starts_with(b"version https://git-lfs") => {

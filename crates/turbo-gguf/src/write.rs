@@ -1,6 +1,6 @@
 //! Writing GGUF files of version 3, by gguf-rs-lib.
 //!
-//! Its limits hold here: keys in dot-separated `lower_snake_case` only, tensor names of at most 64
+//! What it writes, [`GgufFile`](crate::GgufFile) reads. Its limits hold here: keys in dot-separated `lower_snake_case` only, tensor names of at most 64
 //! bytes. Keys are written in alphabetical order. Where a tensor is quantised and
 //! `general.quantization_version` is not given, it is added with the value 2.
 
@@ -90,16 +90,27 @@ fn builder(metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<GG
             return Err(format!("key {key:?} is given twice"));
         }
         if let ("general.alignment", Value::U32(alignment)) = (key.as_str(), value) {
+            // gguf-rs-lib would also write other multiples of 8, which ggml refuses.
+            if !alignment.is_power_of_two() || *alignment < 8 {
+                return Err(format!(
+                    "key {key:?} is {alignment}, expected a power of two from 8 on"
+                ));
+            }
             builder = builder.with_tensor_alignment(*alignment as usize);
         }
         let value = convert(value).map_err(|error| format!("key {key:?}: {error}"))?;
         builder = builder.add_metadata(key.as_str(), value);
     }
     for tensor in tensors {
-        let name = tensor.name;
+        let (name, shape) = (tensor.name, tensor.shape);
+        if shape.contains(&0) {
+            return Err(format!(
+                "tensor {name:?} has shape {shape:?}, expected no dimension of 0"
+            ));
+        }
         let ty = GGUFTensorType::from_u32(tensor.ty.id()).map_err(|error| error.to_string())?;
         builder = builder
-            .add_tensor(name, tensor.shape.to_vec(), ty, tensor.bytes.to_vec())
+            .add_tensor(name, shape.to_vec(), ty, tensor.bytes.to_vec())
             .map_err(|error| format!("tensor {name:?}: {error}"))?;
     }
     Ok(builder)

@@ -287,3 +287,9 @@ fn typed_getters_say_what_is_wrong() {
         "m.gguf: key \"llama.block_count\" is missing, expected a non-negative integer"
     );
 }
+
+#[test]
+fn a_model_can_be_shared_between_threads() {
+    fn shareable<T: Send + Sync + 'static>(_: &T) {}
+    shareable(&read(&GgufBuilder::new(3)));
+}

@@ -54,7 +54,7 @@ fn fixtures_are_refused_by_name() {
         ),
         (
             "tensor_offset_past_eof",
-            "tensor \"blk.1.ffn_up.weight\" has 12288 bytes at data offset",
+            "tensor \"blk.1.ffn_up.weight\" has 6144 bytes at data offset",
         ),
         (
             "tensor_offset_wraps",

@@ -93,7 +93,7 @@ impl<'a> Builder<'a> {
         Ok(Some(id))
     }
 
-    /// The values of an F32 vector, which must be above 0, if the tensor is there.
+    /// The values of an F32 vector of frequency divisors, if the tensor is there.
     pub(crate) fn divisors(
         &mut self,
         tensor: &str,
@@ -118,8 +118,11 @@ impl<'a> Builder<'a> {
         }
         let (chunks, _) = bytes.as_chunks::<4>();
         let values: Vec<f32> = chunks.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        match values.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
-            Some(bad) => Err(invalid(format!("holds {bad}"), "finite factors above 0")),
+        match values.iter().find(|v| !(v.is_finite() && **v >= 0.001)) {
+            Some(bad) => Err(invalid(
+                format!("holds {bad}"),
+                "finite divisors of at least 0.001",
+            )),
             None => Ok(Some(values)),
         }
     }

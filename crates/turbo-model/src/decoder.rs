@@ -2,13 +2,12 @@
 
 use turbo_backend::KvShape;
 use turbo_backend::plan::{Activation, AttentionSpec, Plan, RopeStyle, Step, ValueId, WeightId};
-use turbo_gguf::Value;
 
 use crate::ModelError;
 use crate::builder::Builder;
-use crate::hparams::{Hparams, LayerSizes};
+use crate::hparams::{Hparams, LayerSizes, n_vocab};
 use crate::keys::Keys;
-use crate::{refuse, rope_keys};
+use crate::{attention_keys, refuse, rope_keys};
 
 /// Whether a kind of tensor belongs to an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +40,14 @@ pub(crate) struct Traits {
     pub(crate) window_everywhere: bool,
 }
 
-/// Values and numbers that all layers share.
-struct Shared {
+/// A decoder in the making: what all its layers share.
+struct Decoder<'a> {
+    b: Builder<'a>,
+    hparams: Hparams,
+    traits: &'static Traits,
+    /// The residual stream.
     x: ValueId,
+    /// Input of a layer's products, then the result that is added to `x`.
     hidden: ValueId,
     rope: usize,
     scale: f32,
@@ -53,332 +57,234 @@ struct Shared {
 /// The plan of a model of this family, for a context of `tokens` (the model's own if `None`).
 pub(crate) fn plan(
     keys: Keys<'_>,
-    traits: &Traits,
+    traits: &'static Traits,
     tokens: Option<usize>,
 ) -> Result<Plan, ModelError> {
     refuse::check(&keys)?;
-    let hparams = Hparams::read(&keys)?;
-    let mut rope = rope_keys::read(&keys, &hparams, traits.rope)?;
-    let mut builder = Builder::new(keys, &hparams);
-    if traits.rope_divisors {
-        let tokens = tokens.unwrap_or(hparams.context_length);
-        rope.divisors = rope_keys::divisors(&keys, &hparams, &mut builder, rope.dims, tokens)?;
-    }
-    let shared = Shared {
-        x: builder.value("x", hparams.d_model),
-        hidden: builder.value("hidden", hparams.d_model),
-        rope: builder.rope(rope.table()),
-        scale: attention_scale(&keys, hparams.head_dim_k)?,
-        window: window(&keys, &hparams, traits)?,
-    };
-    let n_vocab = n_vocab(&keys)?;
-    let table = builder.weight("token_embd.weight", &[hparams.d_model, n_vocab])?;
-    builder.step(Step::Embed {
+    let mut decoder = Decoder::new(&keys, traits, tokens)?;
+    let n_vocab = n_vocab(&keys)?.ok_or_else(|| {
+        let expected = "the number of token ids, as the file has neither tokens nor an embedding";
+        keys.invalid("vocab_size", "missing", expected)
+    })?;
+    let (x, shape) = (decoder.x, [decoder.hparams.d_model, n_vocab]);
+    let table = decoder.b.weight("token_embd.weight", &shape)?;
+    let scale = 1.0;
+    decoder.b.step(Step::Embed {
         table,
-        out: shared.x,
-        scale: 1.0,
+        out: x,
+        scale,
     });
-    for (layer, &sizes) in hparams.layers.iter().enumerate() {
-        builder.start_layer();
-        attention(&mut builder, &hparams, traits, &shared, layer, sizes)?;
-        if layer + 1 == hparams.n_layers {
+    for layer in 0..decoder.hparams.n_layers {
+        decoder.b.start_layer();
+        decoder.attention(layer)?;
+        if layer + 1 == decoder.hparams.n_layers {
             // No later step looks at another token.
-            builder.step(Step::SelectLogits { x: shared.x });
+            decoder.b.step(Step::SelectLogits { x });
         }
-        feed_forward(&mut builder, &hparams, traits, &shared, layer, sizes)?;
+        decoder.feed_forward(layer)?;
     }
-    let logits = logits(&mut builder, &hparams, traits, &shared, (table, n_vocab))?;
-    builder.finish(logits)
+    let logits = decoder.logits(table, n_vocab)?;
+    decoder.b.finish(logits)
 }
 
-/// x += output(attention(norm(x))).
-fn attention(
-    b: &mut Builder<'_>,
-    hparams: &Hparams,
-    traits: &Traits,
-    shared: &Shared,
-    layer: usize,
-    sizes: LayerSizes,
-) -> Result<(), ModelError> {
-    let &Hparams {
-        d_model,
-        head_dim_k,
-        head_dim_v,
-        eps,
-        ..
-    } = hparams;
-    let &Shared {
-        x,
-        hidden,
-        rope,
-        scale,
-        window,
-    } = shared;
-    let LayerSizes {
-        n_heads,
-        n_kv_heads,
-        ..
-    } = sizes;
-    norm(
-        b,
-        x,
-        &format!("blk.{layer}.attn_norm.weight"),
-        d_model,
-        hidden,
-        eps,
-    )?;
-    let mut project = |part: &str, width| {
-        let out = b.value(part, width);
-        let name = format!("blk.{layer}.attn_{part}");
-        linear(b, hidden, &name, traits.qkv_bias, [d_model, width], out)?;
-        Ok::<_, ModelError>(out)
-    };
-    let q = project("q", n_heads * head_dim_k)?;
-    let k = project("k", n_kv_heads * head_dim_k)?;
-    let v = project("v", n_kv_heads * head_dim_v)?;
-    if traits.qk_norm {
-        norm(
+impl<'a> Decoder<'a> {
+    fn new(
+        keys: &Keys<'a>,
+        traits: &'static Traits,
+        tokens: Option<usize>,
+    ) -> Result<Self, ModelError> {
+        let hparams = Hparams::read(keys)?;
+        let mut rope = rope_keys::read(keys, &hparams, traits.rope)?;
+        let mut b = Builder::new(*keys, &hparams);
+        if traits.rope_divisors {
+            let tokens = tokens.unwrap_or(hparams.context_length);
+            rope.divisors = rope_keys::divisors(keys, &hparams, &mut b, rope.dims, tokens)?;
+        }
+        Ok(Self {
+            x: b.value("x", hparams.d_model),
+            hidden: b.value("hidden", hparams.d_model),
+            rope: b.rope(rope.table()),
+            scale: attention_keys::scale(keys, hparams.head_dim_k)?,
+            window: attention_keys::window(keys, &hparams, traits.window_everywhere)?,
             b,
-            q,
-            &format!("blk.{layer}.attn_q_norm.weight"),
+            hparams,
+            traits,
+        })
+    }
+
+    /// x += output(attention(norm(x))).
+    fn attention(&mut self, layer: usize) -> Result<(), ModelError> {
+        let Self {
+            x,
+            hidden,
+            scale,
+            window,
+            ..
+        } = *self;
+        let LayerSizes { n_heads, .. } = self.hparams.layers[layer];
+        let Hparams {
+            d_model,
+            head_dim_v,
+            ..
+        } = self.hparams;
+        let norm = format!("blk.{layer}.attn_norm.weight");
+        self.norm(x, &norm, d_model, hidden)?;
+        let (slot, q) = self.heads(layer)?;
+        let out = self.b.value("heads", n_heads * head_dim_v);
+        let (soft_cap, sinks) = (None, None);
+        let spec = AttentionSpec {
+            n_heads,
+            scale,
+            window,
+            soft_cap,
+            sinks,
+        };
+        self.b.step(Step::Attention { slot, q, out, spec });
+        let (name, shape) = (
+            format!("blk.{layer}.attn_output"),
+            [n_heads * head_dim_v, d_model],
+        );
+        self.linear(out, &name, self.traits.other_bias, shape, hidden)?;
+        self.b.step(Step::Add { x, y: hidden });
+        Ok(())
+    }
+
+    /// Projects `hidden` to heads, normalises and rotates them, stores K and V: the slot, and Q.
+    fn heads(&mut self, layer: usize) -> Result<(usize, ValueId), ModelError> {
+        let Self {
+            hidden,
+            rope,
+            traits,
+            ..
+        } = *self;
+        let LayerSizes {
+            n_heads,
+            n_kv_heads,
+            ..
+        } = self.hparams.layers[layer];
+        let Hparams {
+            d_model,
             head_dim_k,
-            q,
-            eps,
-        )?;
-        norm(
-            b,
-            k,
-            &format!("blk.{layer}.attn_k_norm.weight"),
+            head_dim_v,
+            ..
+        } = self.hparams;
+        let mut project = |part: &str, width| {
+            let out = self.b.value(part, width);
+            let name = format!("blk.{layer}.attn_{part}");
+            self.linear(hidden, &name, traits.qkv_bias, [d_model, width], out)?;
+            Ok::<_, ModelError>(out)
+        };
+        let q = project("q", n_heads * head_dim_k)?;
+        let k = project("k", n_kv_heads * head_dim_k)?;
+        let v = project("v", n_kv_heads * head_dim_v)?;
+        for (part, x) in [("q", q), ("k", k)] {
+            if traits.qk_norm {
+                let norm = format!("blk.{layer}.attn_{part}_norm.weight");
+                self.norm(x, &norm, head_dim_k, x)?;
+            }
+            let head_dim = head_dim_k;
+            self.b.step(Step::Rope { x, head_dim, rope });
+        }
+        let shape = KvShape {
+            n_kv_heads,
             head_dim_k,
-            k,
+            head_dim_v,
+        };
+        let slot = self.b.kv_slot(shape);
+        self.b.step(Step::KvWrite { slot, k, v });
+        Ok((slot, q))
+    }
+
+    /// x += down(silu(gate(norm(x))) * up(norm(x))).
+    fn feed_forward(&mut self, layer: usize) -> Result<(), ModelError> {
+        let Self { x, hidden, .. } = *self;
+        let (d_model, d_ff) = (self.hparams.d_model, self.hparams.layers[layer].d_ff);
+        let (bias, name) = (self.traits.other_bias, |part| {
+            format!("blk.{layer}.ffn_{part}")
+        });
+        self.norm(x, &name("norm.weight"), d_model, hidden)?;
+        let (gate, up) = (self.b.value("gate", d_ff), self.b.value("up", d_ff));
+        self.linear(hidden, &name("gate"), bias, [d_model, d_ff], gate)?;
+        self.linear(hidden, &name("up"), bias, [d_model, d_ff], up)?;
+        let activation = Activation::Silu;
+        self.b.step(Step::GatedAct {
+            gate,
+            up,
+            activation,
+        });
+        self.linear(gate, &name("down"), bias, [d_ff, d_model], hidden)?;
+        self.b.step(Step::Add { x, y: hidden });
+        Ok(())
+    }
+
+    /// The last norm and the product with the output matrix, which is the embedding where the file has none.
+    fn logits(&mut self, table: WeightId, n_vocab: usize) -> Result<ValueId, ModelError> {
+        let (x, d_model) = (self.hidden, self.hparams.d_model);
+        self.norm(self.x, "output_norm.weight", d_model, x)?;
+        let output = self.b.optional("output.weight", &[d_model, n_vocab])?;
+        let weight = output.unwrap_or(table);
+        let bias = self.bias("output", self.traits.logits_bias, n_vocab)?;
+        let out = self.b.value("logits", n_vocab);
+        self.b.step(Step::MatMul {
+            x,
+            weight,
+            bias,
+            out,
+        });
+        Ok(out)
+    }
+
+    /// `out` = RMS norm of every run of `run` values of `x`.
+    fn norm(
+        &mut self,
+        x: ValueId,
+        tensor: &str,
+        run: usize,
+        out: ValueId,
+    ) -> Result<(), ModelError> {
+        let weight = self.b.weight(tensor, &[run])?;
+        let eps = self.hparams.eps;
+        self.b.step(Step::RmsNorm {
+            x,
+            weight,
+            out,
             eps,
-        )?;
+        });
+        Ok(())
     }
-    b.step(Step::Rope {
-        x: q,
-        head_dim: head_dim_k,
-        rope,
-    });
-    b.step(Step::Rope {
-        x: k,
-        head_dim: head_dim_k,
-        rope,
-    });
-    let slot = b.kv_slot(KvShape {
-        n_kv_heads,
-        head_dim_k,
-        head_dim_v,
-    });
-    b.step(Step::KvWrite { slot, k, v });
-    let d_heads = n_heads * head_dim_v;
-    let heads = b.value("heads", d_heads);
-    let spec = AttentionSpec {
-        n_heads,
-        scale,
-        window,
-        soft_cap: None,
-        sinks: None,
-    };
-    b.step(Step::Attention {
-        slot,
-        q,
-        out: heads,
-        spec,
-    });
-    let name = format!("blk.{layer}.attn_output");
-    linear(
-        b,
-        heads,
-        &name,
-        traits.other_bias,
-        [d_heads, d_model],
-        hidden,
-    )?;
-    b.step(Step::Add { x, y: hidden });
-    Ok(())
-}
 
-/// x += down(silu(gate(norm(x))) * up(norm(x))).
-fn feed_forward(
-    b: &mut Builder<'_>,
-    hparams: &Hparams,
-    traits: &Traits,
-    shared: &Shared,
-    layer: usize,
-    sizes: LayerSizes,
-) -> Result<(), ModelError> {
-    let &Shared { x, hidden, .. } = shared;
-    let (d_model, d_ff) = (hparams.d_model, sizes.d_ff);
-    norm(
-        b,
-        x,
-        &format!("blk.{layer}.ffn_norm.weight"),
-        d_model,
-        hidden,
-        hparams.eps,
-    )?;
-    let (gate, up) = (b.value("gate", d_ff), b.value("up", d_ff));
-    let bias = traits.other_bias;
-    linear(
-        b,
-        hidden,
-        &format!("blk.{layer}.ffn_gate"),
-        bias,
-        [d_model, d_ff],
-        gate,
-    )?;
-    linear(
-        b,
-        hidden,
-        &format!("blk.{layer}.ffn_up"),
-        bias,
-        [d_model, d_ff],
-        up,
-    )?;
-    b.step(Step::GatedAct {
-        gate,
-        up,
-        activation: Activation::Silu,
-    });
-    linear(
-        b,
-        gate,
-        &format!("blk.{layer}.ffn_down"),
-        bias,
-        [d_ff, d_model],
-        hidden,
-    )?;
-    b.step(Step::Add { x, y: hidden });
-    Ok(())
-}
-
-/// The last norm and the product with the output matrix, which is the embedding where the file has none.
-fn logits(
-    b: &mut Builder<'_>,
-    hparams: &Hparams,
-    traits: &Traits,
-    shared: &Shared,
-    (table, n_vocab): (WeightId, usize),
-) -> Result<ValueId, ModelError> {
-    let &Shared { x, hidden, .. } = shared;
-    norm(
-        b,
-        x,
-        "output_norm.weight",
-        hparams.d_model,
-        hidden,
-        hparams.eps,
-    )?;
-    let weight = b
-        .optional("output.weight", &[hparams.d_model, n_vocab])?
-        .unwrap_or(table);
-    let bias = bias(b, "output", traits.logits_bias, n_vocab)?;
-    let out = b.value("logits", n_vocab);
-    b.step(Step::MatMul {
-        x: hidden,
-        weight,
-        bias,
-        out,
-    });
-    Ok(out)
-}
-
-fn norm(
-    b: &mut Builder<'_>,
-    x: ValueId,
-    tensor: &str,
-    run: usize,
-    out: ValueId,
-    eps: f32,
-) -> Result<(), ModelError> {
-    let weight = b.weight(tensor, &[run])?;
-    b.step(Step::RmsNorm {
-        x,
-        weight,
-        out,
-        eps,
-    });
-    Ok(())
-}
-
-/// The product with `NAME.weight` of shape [inputs, outputs], plus `NAME.bias`.
-fn linear(
-    b: &mut Builder<'_>,
-    x: ValueId,
-    name: &str,
-    presence: Presence,
-    shape: [usize; 2],
-    out: ValueId,
-) -> Result<(), ModelError> {
-    let weight = b.weight(&format!("{name}.weight"), &shape)?;
-    let bias = bias(b, name, presence, shape[1])?;
-    b.step(Step::MatMul {
-        x,
-        weight,
-        bias,
-        out,
-    });
-    Ok(())
-}
-
-fn bias(
-    b: &mut Builder<'_>,
-    name: &str,
-    presence: Presence,
-    width: usize,
-) -> Result<Option<WeightId>, ModelError> {
-    let tensor = format!("{name}.bias");
-    match presence {
-        Presence::Never => Ok(None),
-        Presence::Optional => b.optional(&tensor, &[width]),
-        Presence::Required => b.weight(&tensor, &[width]).map(Some),
+    /// The product with `NAME.weight` of shape [inputs, outputs], plus `NAME.bias`.
+    fn linear(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        presence: Presence,
+        shape: [usize; 2],
+        out: ValueId,
+    ) -> Result<(), ModelError> {
+        let weight = self.b.weight(&format!("{name}.weight"), &shape)?;
+        let bias = self.bias(name, presence, shape[1])?;
+        self.b.step(Step::MatMul {
+            x,
+            weight,
+            bias,
+            out,
+        });
+        Ok(())
     }
-}
 
-/// Number of token ids: the tokenizer's tokens; in a file without them the stated size, or the embedding's rows.
-pub(crate) fn n_vocab(keys: &Keys<'_>) -> Result<usize, ModelError> {
-    if let Some(Value::Array(tokens)) = keys.file.metadata().get("tokenizer.ggml.tokens")
-        && !tokens.is_empty()
-    {
-        return Ok(tokens.len());
-    }
-    if let Some(stated) = keys.size("vocab_size", 1..=u64::from(u32::MAX))? {
-        return Ok(stated);
-    }
-    let rows = keys
-        .file
-        .tensor("token_embd.weight")
-        .map_or(0, |table| table.rows());
-    usize::try_from(rows)
-        .map_err(|_| keys.invalid("vocab_size", rows, "a size that fits in memory"))
-}
-
-fn attention_scale(keys: &Keys<'_>, head_dim: usize) -> Result<f32, ModelError> {
-    let expected = "a number above 0, or 0 for 1/sqrt(head size)";
-    let stated = keys.number("attention.scale", 0.0, |scale| scale >= 0.0, expected)?;
-    Ok(if stated == 0.0 {
-        (1.0 / (head_dim as f64).sqrt()) as f32
-    } else {
-        stated
-    })
-}
-
-fn window(
-    keys: &Keys<'_>,
-    hparams: &Hparams,
-    traits: &Traits,
-) -> Result<Option<usize>, ModelError> {
-    let suffix = "attention.sliding_window";
-    match keys.size(suffix, 0..=u64::from(u32::MAX))? {
-        None | Some(0) => Ok(None),
-        Some(window) if traits.window_everywhere => Ok(Some(window)),
-        Some(window) if window >= hparams.context_length => Ok(None),
-        Some(window) => Err(ModelError::UnsupportedKey {
-            file: keys.file_name(),
-            key: keys.key(suffix),
-            found: window.to_string(),
-            needs: "which layers it is for is not stated, and sliding windows are not supported \
-                    for this architecture",
-        }),
+    /// `NAME.bias`, where the architecture and the file have it.
+    fn bias(
+        &mut self,
+        name: &str,
+        presence: Presence,
+        width: usize,
+    ) -> Result<Option<WeightId>, ModelError> {
+        let tensor = format!("{name}.bias");
+        match presence {
+            Presence::Never => Ok(None),
+            Presence::Optional => self.b.optional(&tensor, &[width]),
+            Presence::Required => self.b.weight(&tensor, &[width]).map(Some),
+        }
     }
 }

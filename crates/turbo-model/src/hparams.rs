@@ -1,5 +1,7 @@
 //! The sizes of a decoder: metadata read, completed by defaults and checked against each other.
 
+use turbo_gguf::Value;
+
 use crate::ModelError;
 use crate::keys::{Keys, MAX_HEAD_DIM, MAX_HEADS, MAX_WIDTH};
 
@@ -47,7 +49,7 @@ impl Hparams {
         )?;
         let d_ff = keys.sizes("feed_forward_length", n_layers, 1..=MAX_WIDTH, None)?;
         for (layer, (&heads, &kv)) in n_heads.iter().zip(&n_kv_heads).enumerate() {
-            if heads % kv != 0 {
+            if !heads.is_multiple_of(kv) {
                 return Err(keys.invalid(
                     "attention.head_count_kv",
                     kv,
@@ -56,13 +58,24 @@ impl Hparams {
             }
         }
         let first_heads = n_heads.first().copied().unwrap_or(1);
+        let head_dim_k = head_dim(keys, "attention.key_length", d_model, first_heads)?;
+        let head_dim_v = head_dim(keys, "attention.value_length", d_model, first_heads)?;
+        let widest = n_heads.iter().copied().max().unwrap_or(1);
+        let largest = head_dim_k.max(head_dim_v);
+        if widest as u64 * largest as u64 > MAX_WIDTH {
+            return Err(keys.invalid(
+                "attention.head_count",
+                widest,
+                format!("heads of {largest} values that make up at most {MAX_WIDTH}"),
+            ));
+        }
         let layers = n_heads.iter().zip(&n_kv_heads).zip(&d_ff);
         Ok(Self {
             n_layers,
             d_model,
             context_length: keys.require_size("context_length", 1..=u64::from(u32::MAX))?,
-            head_dim_k: head_dim(keys, "attention.key_length", d_model, first_heads)?,
-            head_dim_v: head_dim(keys, "attention.value_length", d_model, first_heads)?,
+            head_dim_k,
+            head_dim_v,
             layers: layers
                 .map(|((&n_heads, &n_kv_heads), &d_ff)| LayerSizes {
                     n_heads,
@@ -99,7 +112,7 @@ fn head_dim(
         return Ok(stated);
     }
     let head_dim = d_model / n_heads;
-    if d_model % n_heads != 0 || head_dim as u64 > MAX_HEAD_DIM {
+    if !d_model.is_multiple_of(n_heads) || head_dim as u64 > MAX_HEAD_DIM {
         return Err(keys.invalid(
             "attention.head_count",
             n_heads,
@@ -118,4 +131,16 @@ fn eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
         |eps| (0.0..1.0).contains(&eps),
         "a number from 0 to below 1",
     )
+}
+
+/// Number of token ids: the tokenizer's tokens; in a file without them the stated size, or the embedding's rows.
+pub(crate) fn n_vocab(keys: &Keys<'_>) -> Result<Option<usize>, ModelError> {
+    if let Some(Value::Array(tokens)) = keys.file.metadata().get("tokenizer.ggml.tokens")
+        && !tokens.is_empty()
+    {
+        return Ok(Some(tokens.len()));
+    }
+    let stated = keys.size("vocab_size", 1..=u64::from(u32::MAX))?;
+    let rows = || usize::try_from(keys.file.tensor("token_embd.weight")?.rows()).ok();
+    Ok(stated.or_else(rows))
 }

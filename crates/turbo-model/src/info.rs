@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use turbo_gguf::{GgufFile, PerLayer};
 
-use crate::decoder::n_vocab;
 use crate::file_type::file_type_name;
-use crate::hparams::Hparams;
+use crate::hparams::{Hparams, n_vocab};
 use crate::keys::Keys;
 use crate::{ModelError, arch, rope_keys};
 
@@ -81,7 +80,6 @@ pub fn describe(file: &GgufFile) -> Result<ModelInfo, ModelError> {
         .as_ref()
         .and_then(|n| n.at(0))
         .and_then(|n| d_model?.checked_div(n));
-    let tokens = n_vocab(&keys)? as u64;
     Ok(ModelInfo {
         architecture: keys.architecture.to_owned(),
         supported: arch::NAMES.contains(&keys.architecture),
@@ -101,7 +99,7 @@ pub fn describe(file: &GgufFile) -> Result<ModelInfo, ModelError> {
         head_dim_v: number("attention.value_length")?.or(split),
         d_ff: each("feed_forward_length")?,
         context_length: number("context_length")?,
-        n_vocab: (tokens > 0).then_some(tokens),
+        n_vocab: n_vocab(&keys)?.map(|n| n as u64),
         n_experts: number("expert_count")?.filter(|&n| n > 0),
         rope: rope(&keys)?,
         tensor_types: tensor_types(file),

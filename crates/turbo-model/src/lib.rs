@@ -23,6 +23,7 @@
 //! | qwen35moe | as qwen35 | as qwen35 and qwen3moe, with a sigmoid gate on the shared expert |
 
 mod arch;
+mod attention_keys;
 mod builder;
 mod decoder;
 mod error;

@@ -90,10 +90,7 @@ impl RopeSpec {
 
     /// What it is, in words, for `show`.
     pub(crate) fn describe(&self, head_dim: usize) -> String {
-        let style = match self.style {
-            RopeStyle::Neox => "neox",
-            RopeStyle::Interleaved => "interleaved",
-        };
+        let style = self.style.name();
         let mut text = format!(
             "{style}, {} of {head_dim} values, theta {}",
             self.dims, self.base

@@ -1,5 +1,7 @@
 //! The rotary embedding that a file's metadata and tensors describe, by llama.cpp's keys.
 
+use std::ops::RangeInclusive;
+
 use turbo_backend::plan::RopeStyle;
 
 use crate::ModelError;
@@ -9,6 +11,8 @@ use crate::keys::Keys;
 use crate::rope::{RopeScaling, RopeSpec, Yarn};
 
 const TYPE: &str = "rope.scaling.type";
+/// Factors outside would take frequencies out of the range of f32; real ones are from 1 to some hundreds.
+const FACTORS: RangeInclusive<f32> = 0.001..=1e6;
 const SCALINGS: &str = "none, linear, yarn or longrope";
 
 /// Reads base, dimensions and scaling, all but the per-frequency divisors.
@@ -34,8 +38,8 @@ pub(crate) fn read(
     let attention = keys.number(
         "rope.scaling.attn_factor",
         1.0,
-        |f| f > 0.0,
-        "a number above 0",
+        |factor| FACTORS.contains(&factor),
+        "a number from 0.001 to 1000000",
     )?;
     Ok(RopeSpec {
         style,
@@ -104,7 +108,9 @@ fn scaling(keys: &Keys<'_>, hparams: &Hparams) -> Result<RopeScaling, ModelError
 
 /// `rope.scaling.factor`, or its older name; 0 means none.
 fn factor(keys: &Keys<'_>) -> Result<f32, ModelError> {
-    let read = |suffix| keys.number(suffix, 0.0, |f| f >= 0.0, "a number above 0, or 0 for none");
+    let valid = |factor: f32| factor == 0.0 || FACTORS.contains(&factor);
+    let expected = "a number from 0.001 to 1000000, or 0 for none";
+    let read = |suffix| keys.number(suffix, 0.0, valid, expected);
     let new = read("rope.scaling.factor")?;
     let stated = if new == 0.0 {
         read("rope.scale_linear")?

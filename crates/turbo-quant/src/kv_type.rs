@@ -30,8 +30,14 @@ pub struct UnknownKvType {
 
 impl KvType {
     /// Every type, from the largest to the smallest.
-    pub const ALL: [Self; 6] =
-        [Self::F16, Self::Q8_0, Self::Q4_0, Self::Turbo4, Self::Turbo3, Self::Turbo2];
+    pub const ALL: [Self; 6] = [
+        Self::F16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Turbo4,
+        Self::Turbo3,
+        Self::Turbo2,
+    ];
 
     /// The name users type.
     pub const fn name(self) -> &'static str {
@@ -110,9 +116,10 @@ impl KvType {
     pub fn scale_block_sizes(self, head_dim: usize) -> Vec<usize> {
         match self {
             Self::F16 => Vec::new(),
-            Self::Q8_0 | Self::Q4_0 => {
-                (0..head_dim).step_by(32).map(|at| (head_dim - at).min(32)).collect()
-            }
+            Self::Q8_0 | Self::Q4_0 => (0..head_dim)
+                .step_by(32)
+                .map(|at| (head_dim - at).min(32))
+                .collect(),
             Self::Turbo2 | Self::Turbo3 | Self::Turbo4 => rotation_groups(head_dim).collect(),
         }
     }
@@ -143,7 +150,9 @@ impl FromStr for KvType {
         Self::ALL
             .into_iter()
             .find(|t| t.name() == name)
-            .ok_or_else(|| UnknownKvType { name: name.to_owned() })
+            .ok_or_else(|| UnknownKvType {
+                name: name.to_owned(),
+            })
     }
 }
 

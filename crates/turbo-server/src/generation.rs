@@ -97,34 +97,49 @@ impl Running {
     /// The next step of any choice with that choice's index; `None` when all have ended. After an error nothing more comes.
     pub(crate) async fn next(&mut self) -> Option<Result<(usize, Step), ServerError>> {
         while self.ids.iter().any(Option::is_some) {
-            let received = tokio::select! {
-                received = self.events.recv() => received,
-                _ = self.phase.wait_for(|phase| *phase == Phase::Closing) => return Some(Err(self.fail(ServerError::ShuttingDown))),
+            let step = match self.receive().await {
+                Ok((index, event)) => self.step(index, event),
+                Err(error) => Err(error),
             };
-            let Some((index, event)) = received else {
-                let message = String::from("the engine ended it without a word");
-                return Some(Err(self.fail(ServerError::Failed(message))));
-            };
-            match event {
-                Event::Started { .. } => {}
-                Event::Token { id, text, logprobs } => {
-                    return Some(Ok((index, Step::Token { token: Token { id, logprobs }, text })));
-                }
-                Event::Finished { reason: FinishReason::Cancelled, .. } => {
-                    self.ids[index] = None;
-                    return Some(Err(self.fail(ServerError::Failed(String::from("the engine cancelled it")))));
-                }
-                Event::Finished { text, reason, usage, timings } => {
-                    self.ids[index] = None;
-                    return Some(Ok((index, Step::Finished { text, end: End { reason, usage, timings } })));
-                }
-                Event::Failed { message } => {
-                    self.ids[index] = None;
-                    return Some(Err(self.fail(ServerError::Failed(message))));
+            match step {
+                Ok(Some(step)) => return Some(Ok(step)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.cancel();
+                    return Some(Err(error));
                 }
             }
         }
         None
+    }
+
+    async fn receive(&mut self) -> Result<(usize, Event), ServerError> {
+        tokio::select! {
+            event = self.events.recv() => {
+                event.ok_or_else(|| ServerError::Failed(String::from("the engine ended it without a word")))
+            }
+            _ = self.phase.wait_for(|phase| *phase == Phase::Closing) => Err(ServerError::ShuttingDown),
+        }
+    }
+
+    /// What an event means for a client; nothing for the start of the work.
+    fn step(&mut self, index: usize, event: Event) -> Result<Option<(usize, Step)>, ServerError> {
+        let step = match event {
+            Event::Started { .. } => return Ok(None),
+            Event::Token { id, text, logprobs } => Step::Token { token: Token { id, logprobs }, text },
+            Event::Finished { text, reason, usage, timings } => {
+                self.ids[index] = None;
+                if reason == FinishReason::Cancelled {
+                    return Err(ServerError::Failed(String::from("the engine cancelled it")));
+                }
+                Step::Finished { text, end: End { reason, usage, timings } }
+            }
+            Event::Failed { message } => {
+                self.ids[index] = None;
+                return Err(ServerError::Failed(message));
+            }
+        };
+        Ok(Some((index, step)))
     }
 
     /// Runs every choice to its end.
@@ -155,11 +170,6 @@ impl Running {
         for id in self.ids.iter_mut().filter_map(Option::take) {
             self.engine.cancel(id);
         }
-    }
-
-    fn fail(&mut self, error: ServerError) -> ServerError {
-        self.cancel();
-        error
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tokenizers, streaming detokenisation and chat templates.
 
 mod chat;
+mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate, RenderInput, message};
+pub use tokenizer::{EncodeOptions, SpecialIds, StreamDecoder, TextError, TokenKind, Tokenizer, VocabSpec};

@@ -15,8 +15,7 @@ fn template(name: &str) -> ChatTemplate {
 
 fn cases() -> Value {
     let path = turbo_testkit::fixture("chat/cases.json");
-    serde_json::from_slice(&std::fs::read(path).expect("fixture is readable"))
-        .expect("fixture is JSON")
+    serde_json::from_slice(&std::fs::read(path).expect("fixture is readable")).expect("fixture is JSON")
 }
 
 fn input(case: &Value, conversations: &Value) -> RenderInput {
@@ -36,8 +35,7 @@ fn templates_render_as_jinja2_renders_them() {
     let mut wrong = Vec::new();
     for case in fixture["cases"].as_array().expect("cases") {
         let name = format!("{} / {}", case["template"], case["messages"]);
-        let got = template(case["template"].as_str().expect("name"))
-            .render(&input(case, &fixture["conversations"]));
+        let got = template(case["template"].as_str().expect("name")).render(&input(case, &fixture["conversations"]));
         let right = match (&got, &case["expected"], &case["raised"]) {
             (Ok(text), Value::String(want), _) => text == want,
             (Err(ChatError::Raised { message }), _, Value::String(want)) => message == want,
@@ -52,12 +50,7 @@ fn templates_render_as_jinja2_renders_them() {
             ));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} cases differ\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} cases differ\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -69,8 +62,7 @@ fn the_default_is_chatml_and_says_so() {
         add_generation_prompt: true,
         ..RenderInput::default()
     };
-    let want =
-        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n";
+    let want = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n";
     assert_eq!(chatml.render(&input).expect("renders"), want);
     let again = ChatTemplate::from_source(chatml.source()).expect("parses");
     assert!(!again.is_default());
@@ -78,10 +70,7 @@ fn the_default_is_chatml_and_says_so() {
 }
 
 fn render(source: &str) -> Result<String, ChatError> {
-    let input = RenderInput {
-        messages: vec![message("user", "x")],
-        ..RenderInput::default()
-    };
+    let input = RenderInput { messages: vec![message("user", "x")], ..RenderInput::default() };
     ChatTemplate::from_source(source)?.render(&input)
 }
 
@@ -118,11 +107,7 @@ fn errors_name_the_place_and_the_cause() {
         ),
     ];
     for (source, want) in cases {
-        assert_eq!(
-            render(source).expect_err(source).to_string(),
-            want,
-            "{source}"
-        );
+        assert_eq!(render(source).expect_err(source).to_string(), want, "{source}");
     }
 }
 
@@ -131,46 +116,28 @@ fn a_template_that_never_ends_is_stopped() {
     let source = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     let error = render(source).expect_err("too much work").to_string();
     assert!(error.contains("engine ran out of fuel"), "{error}");
-    let error = render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}")
-        .expect_err("endless recursion")
-        .to_string();
+    let error = render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}").expect_err("endless recursion").to_string();
     assert!(error.contains("recursion"), "{error}");
 }
 
 #[test]
 fn the_date_is_todays() {
-    let year: u64 = render("{{ strftime_now('%Y') }}")
-        .expect("renders")
-        .parse()
-        .expect("a year");
+    let year: u64 = render("{{ strftime_now('%Y') }}").expect("renders").parse().expect("a year");
     assert!((2024..3000).contains(&year));
-    assert_eq!(
-        render("{{ strftime_now('%d') | length }}").expect("renders"),
-        "2"
-    );
+    assert_eq!(render("{{ strftime_now('%d') | length }}").expect("renders"), "2");
 }
 
 #[test]
 fn extra_variables_win_over_standard_ones() {
     let template =
-        ChatTemplate::from_source("{{ bos_token }}|{{ enable_thinking }}|{{ nested.a[1] }}")
-            .expect("parses");
-    let Value::Object(extra) =
-        json!({ "bos_token": "<B>", "enable_thinking": false, "nested": { "a": [1, 2] } })
+        ChatTemplate::from_source("{{ bos_token }}|{{ enable_thinking }}|{{ nested.a[1] }}").expect("parses");
+    let Value::Object(extra) = json!({ "bos_token": "<B>", "enable_thinking": false, "nested": { "a": [1, 2] } })
     else {
         unreachable!("an object literal")
     };
-    let input = RenderInput {
-        bos_token: "<s>".into(),
-        extra,
-        ..RenderInput::default()
-    };
+    let input = RenderInput { bos_token: "<s>".into(), extra, ..RenderInput::default() };
     assert_eq!(template.render(&input).expect("renders"), "<B>|False|2");
-    let plain = RenderInput {
-        bos_token: "<s>".into(),
-        extra: Map::new(),
-        ..RenderInput::default()
-    };
+    let plain = RenderInput { bos_token: "<s>".into(), extra: Map::new(), ..RenderInput::default() };
     assert!(template.render(&plain).is_err(), "nested is undefined");
 }
 

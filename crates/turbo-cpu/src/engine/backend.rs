@@ -38,7 +38,7 @@ pub(super) fn device_info(threads: &ThreadPool) -> DeviceInfo {
             "{}, {n} thread{}, {}",
             cpu_model(),
             if n == 1 { "" } else { "s" },
-            matmul::SimdLevel::detect().name()
+            matmul::Level::best().name()
         ),
         memory_bytes: None,
     }

@@ -8,11 +8,11 @@ mod weights;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use turbo_backend::plan::{Plan, ValueId};
+use turbo_backend::plan::{Plan, Step, ValueId};
 use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, PoolId};
 use turbo_gguf::GgufFile;
 
-use crate::matmul::Activations;
+use crate::matmul::{Activations, Forms};
 use crate::ops::RopeAngles;
 use crate::pool::ThreadPool;
 pub use backend::CpuBackend;
@@ -47,6 +47,8 @@ pub struct CpuEngine {
     /// The value that `activations` was prepared from, while it is unchanged.
     prepared: Option<ValueId>,
     activations: Activations,
+    /// The forms of every value that the products reading it need.
+    forms: Vec<Forms>,
     angles: Vec<RopeAngles>,
 }
 
@@ -61,6 +63,7 @@ impl CpuEngine {
         Ok(Self {
             max_batch: (ACTIVATION_VALUES / width.max(1)).clamp(16, MAX_BATCH),
             values: vec![Vec::new(); plan.values.len()],
+            forms: forms(&plan, &weights)?,
             angles: plan.ropes.iter().map(|_| RopeAngles::default()).collect(),
             plan,
             threads,
@@ -152,6 +155,17 @@ impl Engine for CpuEngine {
         logits.extend_from_slice(&self.values[plan.logits.0 as usize][..rows.len() * plan.n_vocab]);
         Ok(())
     }
+}
+
+/// Which forms of its value each product of the plan reads.
+fn forms(plan: &Plan, weights: &Weights) -> Result<Vec<Forms>, BackendError> {
+    let mut types = vec![Vec::new(); plan.values.len()];
+    for step in &plan.steps {
+        if let Step::MatMul { x, weight, .. } = step {
+            types[x.0 as usize].push(weights.matrix(*weight)?.ty);
+        }
+    }
+    Ok(types.iter().map(|types| Forms::of(types)).collect())
 }
 
 /// Zeroed words that take no memory before they are written; `None` if the system refuses.

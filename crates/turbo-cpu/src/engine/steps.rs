@@ -5,7 +5,7 @@ use turbo_backend::{BackendError, BatchItem};
 
 use super::batch::Rows;
 use super::{CpuEngine, KvPool};
-use crate::attention::{self, AttentionJob, KvFault};
+use crate::attention::{self, AttentionFault, AttentionJob, KvFault, KvSide};
 use crate::matmul;
 use crate::ops;
 
@@ -137,12 +137,12 @@ impl CpuEngine {
         let matrix = self.weights.matrix(weight)?;
         if self.prepared != Some(x) {
             let width = self.plan.width(x);
-            self.activations.prepare(&self.threads, &self.values[x.0 as usize][..n * width], width);
+            let forms = self.forms[x.0 as usize];
+            self.activations.prepare(&self.threads, &self.values[x.0 as usize][..n * width], n, width, forms);
             self.prepared = Some(x);
         }
-        let len = n * matrix.rows;
         let bias = bias.map(|id| self.weights.vector(id));
-        matmul::matmul(&self.threads, matrix, &self.activations, bias, &mut buffer[..len]);
+        matmul::matmul(&self.threads, matrix, &self.activations, bias, &mut buffer, matrix.rows);
         self.put(out, buffer);
         Ok(())
     }
@@ -170,8 +170,9 @@ impl CpuEngine {
             let k = &self.values[k.0 as usize][row * width_k..][..n * width_k];
             let v = &self.values[v.0 as usize][row * width_v..][..n * width_v];
             let layer = &pool.spec.layers[slot];
-            attention::kv_write(&self.threads, layer, &mut pool.k[slot], &mut pool.v[slot], item.blocks, item.start, k, v)
-                .map_err(|fault| self.fault(index, item, &fault))?;
+            let (k_pool, v_pool) = (&mut pool.k[slot], &mut pool.v[slot]);
+            attention::kv_write(&self.threads, layer, k_pool, v_pool, item.blocks, item.start, n, k, v)
+                .map_err(|fault| self.kv_fault(index, item, fault))?;
             row += n;
         }
         Ok(())
@@ -208,19 +209,28 @@ impl CpuEngine {
                 q: &self.values[q.0 as usize][row * width_q..][..n * width_q],
                 out: &mut buffer[row * width_out..][..n * width_out],
             };
-            attention::attention(&self.threads, job).map_err(|fault| self.fault(index, item, &fault))?;
+            attention::attention(&self.threads, job).map_err(|fault| self.query_fault(index, item, fault))?;
             row += n;
         }
         self.put(out, buffer);
         Ok(())
     }
 
-    fn fault(&self, step: usize, item: &BatchItem<'_>, fault: &KvFault) -> BackendError {
+    fn kv_fault(&self, step: usize, item: &BatchItem<'_>, fault: KvFault) -> BackendError {
         BackendError::KvFault {
             layer: self.plan.layer_of(step).unwrap_or(0),
             position: item.start + fault.token,
-            side: fault.side,
-            problem: fault.problem.to_string(),
+            side: if fault.side == KvSide::K { "K" } else { "V" },
+            problem: fault.fault.to_string(),
+        }
+    }
+
+    fn query_fault(&self, step: usize, item: &BatchItem<'_>, fault: AttentionFault) -> BackendError {
+        BackendError::KvFault {
+            layer: self.plan.layer_of(step).unwrap_or(0),
+            position: item.start + fault.token,
+            side: "Q",
+            problem: format!("of head {} holds inf or nan", fault.head),
         }
     }
 }

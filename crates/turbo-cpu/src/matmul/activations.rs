@@ -8,9 +8,10 @@ use crate::pool::{DisjointMut, ThreadPool};
 
 /// Values that share one activation scale.
 pub(crate) const BLOCK: usize = 32;
-/// Extra bytes between the code rows of two tokens, so that the same columns of several tokens do
-/// not fall into the same set of the first-level cache when a row is a multiple of 4 KiB.
-const SKEW: usize = 64;
+/// From this many tokens on, weight rows are expanded into panels, which want packed tokens.
+pub(crate) const PANEL_TOKENS: usize = 4;
+/// Tokens that are packed together.
+pub(crate) const TILE: usize = 8;
 /// Below this magnitude a block is stored as zeros: its scale would leave the range of `f32`.
 const TINY: f32 = 1e-30;
 
@@ -44,33 +45,29 @@ pub struct Activations {
     pub(crate) forms: Forms,
     /// `[tokens][cols]`
     pub(crate) float: Vec<f32>,
-    /// `[tokens][code_stride]`
-    pub(crate) codes: Vec<i8>,
-    pub(crate) code_stride: usize,
     /// Blocks of a row.
     pub(crate) blocks: usize,
+    /// `[tokens][32 * blocks]`
+    codes: Vec<i8>,
     /// `[tokens][blocks]`: one scale for 32 values.
-    pub(crate) scales: Vec<f32>,
-    /// Sums of codes, exact in `f32`.
-    pub(crate) sums: Sums<f32>,
-    /// -128 times the sums of codes: what products with weight codes moved up by 128 start from.
-    pub(crate) biases: Sums<i32>,
+    scales: Vec<f32>,
+    /// `[tokens][blocks]`: sums of codes, exact in `f32`, of whole blocks and of their halves.
+    sums: [Vec<f32>; 3],
+    /// `[tiles][blocks]`, when there are at least [`PANEL_TOKENS`] tokens.
+    packed: Vec<PackedBlock>,
 }
 
-/// A number for each block of 32 codes and for each of its halves; each `[tokens][blocks]`.
-#[derive(Default)]
-pub(crate) struct Sums<T> {
-    pub(crate) whole: Vec<T>,
-    pub(crate) low: Vec<T>,
-    pub(crate) high: Vec<T>,
-}
-
-impl<T: Copy + Default> Sums<T> {
-    fn resize(&mut self, len: usize) {
-        for part in [&mut self.whole, &mut self.low, &mut self.high] {
-            part.resize(len, T::default());
-        }
-    }
+/// One block of [`TILE`] tokens, in the order in which a panel's kernel reads it.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(32))]
+pub(crate) struct PackedBlock {
+    /// Four codes each: `[columns / 4][token]`.
+    pub(crate) words: [[i32; TILE]; BLOCK / 4],
+    pub(crate) scales: [f32; TILE],
+    /// Sums of codes of the block, of its first half, of its second half.
+    pub(crate) sums: [[f32; TILE]; 3],
+    /// -128 times those sums: what products with weight codes moved up by 128 start from.
+    pub(crate) biases: [[i32; TILE]; 3],
 }
 
 /// The int8 form of one token's row.
@@ -123,41 +120,54 @@ impl Activations {
 
     fn quantize(&mut self, pool: &ThreadPool, x: &[f32]) {
         let (tokens, cols) = (self.tokens, self.cols);
-        self.blocks = cols.div_ceil(BLOCK);
-        self.code_stride = (self.blocks * BLOCK).next_multiple_of(64) + SKEW;
-        self.codes.resize(tokens * self.code_stride, 0);
-        self.scales.resize(tokens * self.blocks, 0.0);
-        self.sums.resize(tokens * self.blocks);
-        self.biases.resize(tokens * self.blocks);
-        let (blocks, stride) = (self.blocks, self.code_stride);
+        let blocks = cols.div_ceil(BLOCK);
+        self.blocks = blocks;
+        self.codes.resize(tokens * blocks * BLOCK, 0);
+        self.scales.resize(tokens * blocks, 0.0);
+        self.sums.iter_mut().for_each(|part| part.resize(tokens * blocks, 0.0));
+        let tiles = if tokens < PANEL_TOKENS { 0 } else { tokens.div_ceil(TILE) };
+        self.packed.resize(tiles * blocks, PackedBlock::default());
         let codes = DisjointMut::new(&mut self.codes);
         let scales = DisjointMut::new(&mut self.scales);
-        let sums = [&mut self.sums.whole, &mut self.sums.low, &mut self.sums.high].map(|part| DisjointMut::new(part));
-        let biases =
-            [&mut self.biases.whole, &mut self.biases.low, &mut self.biases.high].map(|part| DisjointMut::new(part));
-        pool.run(tokens, |token| {
-            let from = token * blocks;
-            // SAFETY: each token is one task, and its ranges belong to no other token.
-            let (codes, scales, sums, biases) = unsafe {
+        let sums = self.sums.each_mut().map(|part| DisjointMut::new(part));
+        let packed = DisjointMut::new(&mut self.packed);
+        pool.run(tokens.div_ceil(TILE), |tile| {
+            let first = tile * TILE;
+            let count = TILE.min(tokens - first);
+            let (from, len) = (first * blocks, count * blocks);
+            // SAFETY: a tile is one task, and its ranges belong to no other tile.
+            let (codes, scales, sums, packed) = unsafe {
                 (
-                    codes.slice(token * stride, blocks * BLOCK),
-                    scales.slice(from, blocks),
-                    sums.each_ref().map(|part| part.slice(from, blocks)),
-                    biases.each_ref().map(|part| part.slice(from, blocks)),
+                    codes.slice(from * BLOCK, len * BLOCK),
+                    scales.slice(from, len),
+                    sums.each_ref().map(|part| part.slice(from, len)),
+                    packed.slice(if tiles == 0 { 0 } else { tile * blocks }, if tiles == 0 { 0 } else { blocks }),
                 )
             };
-            quantize_row(&x[token * cols..][..cols], codes, scales, sums, biases);
+            let [whole, low, high] = sums;
+            for token in 0..count {
+                let range = token * blocks..(token + 1) * blocks;
+                let sums = [&mut whole[range.clone()], &mut low[range.clone()], &mut high[range.clone()]];
+                let codes = &mut codes[token * blocks * BLOCK..][..blocks * BLOCK];
+                quantize_row(&x[(first + token) * cols..][..cols], codes, &mut scales[range], sums);
+            }
+            pack(codes, scales, [whole, low, high], packed);
         });
+    }
+
+    /// The blocks of each tile of tokens; of the last one, only the tokens that exist count.
+    pub(crate) fn packed(&self) -> impl Iterator<Item = &[PackedBlock]> {
+        self.packed.chunks_exact(self.blocks.max(1))
     }
 
     pub(crate) fn int8_row(&self, token: usize) -> Int8Row<'_> {
         let range = token * self.blocks..(token + 1) * self.blocks;
         Int8Row {
-            codes: &self.codes[token * self.code_stride..][..self.blocks * BLOCK],
+            codes: &self.codes[token * self.blocks * BLOCK..][..self.blocks * BLOCK],
             scales: &self.scales[range.clone()],
-            sums: &self.sums.whole[range.clone()],
-            low: &self.sums.low[range.clone()],
-            high: &self.sums.high[range],
+            sums: &self.sums[0][range.clone()],
+            low: &self.sums[1][range.clone()],
+            high: &self.sums[2][range],
         }
     }
 
@@ -166,31 +176,47 @@ impl Activations {
     }
 }
 
-fn quantize_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3], biases: [&mut [i32]; 3]) {
-    #[cfg(target_arch = "x86_64")]
-    if matches!(Level::best(), Level::Avx2 | Level::AvxVnni | Level::Avx512Vnni) {
-        // SAFETY: each of these levels has AVX2 and FMA, and it is available.
-        unsafe { quantize_row_avx2(x, codes, scales, sums, biases) };
+/// Packs the rows of a tile's tokens.
+fn pack(codes: &[i8], scales: &[f32], sums: [&[f32]; 3], packed: &mut [PackedBlock]) {
+    let blocks = packed.len();
+    if blocks == 0 {
         return;
     }
-    quantize_row_body(x, codes, scales, sums, biases);
+    let (words, _) = bytemuck::cast_slice::<i8, u8>(codes).as_chunks::<4>();
+    for (token, words) in words.chunks_exact(blocks * BLOCK / 4).enumerate() {
+        for (block, (packed, words)) in packed.iter_mut().zip(words.as_chunks::<{ BLOCK / 4 }>().0).enumerate() {
+            let at = token * blocks + block;
+            for (packed, word) in packed.words.iter_mut().zip(words) {
+                packed[token] = i32::from_ne_bytes(*word);
+            }
+            packed.scales[token] = scales[at];
+            for (part, sums) in sums.iter().enumerate() {
+                packed.sums[part][token] = sums[at];
+                packed.biases[part][token] = -128 * sums[at] as i32;
+            }
+        }
+    }
+}
+
+fn quantize_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3]) {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(Level::best(), Level::Avx2 | Level::AvxVnni | Level::Avx512Vnni) {
+        // SAFETY: each of these levels has AVX2, and it is available.
+        unsafe { quantize_row_avx2(x, codes, scales, sums) };
+        return;
+    }
+    quantize_row_body(x, codes, scales, sums);
 }
 
 /// The plain body, compiled for AVX2; it has no operation that rounds differently there.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn quantize_row_avx2(
-    x: &[f32],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    sums: [&mut [f32]; 3],
-    biases: [&mut [i32]; 3],
-) {
-    quantize_row_body(x, codes, scales, sums, biases);
+fn quantize_row_avx2(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3]) {
+    quantize_row_body(x, codes, scales, sums);
 }
 
 #[inline(always)]
-fn quantize_row_body(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3], biases: [&mut [i32]; 3]) {
+fn quantize_row_body(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3]) {
     let (pieces, rest) = x.as_chunks::<BLOCK>();
     let mut last = [0.0; BLOCK];
     last[..rest.len()].copy_from_slice(rest);
@@ -199,10 +225,9 @@ fn quantize_row_body(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mu
         let low;
         (scales[block], low) = quantize_block(values, codes);
         let whole: i32 = codes.iter().map(|&code| i32::from(code)).sum();
-        for (part, sum) in [whole, low, whole - low].into_iter().enumerate() {
-            sums[part][block] = sum as f32;
-            biases[part][block] = -128 * sum;
-        }
+        sums[0][block] = whole as f32;
+        sums[1][block] = low as f32;
+        sums[2][block] = (whole - low) as f32;
     }
 }
 
@@ -248,7 +273,26 @@ mod tests {
         }
         let sum = |range: std::ops::Range<usize>| row.codes[range].iter().map(|&c| f32::from(c)).sum::<f32>();
         assert_eq!([row.sums[1], row.low[1], row.high[1]], [sum(32..64), sum(32..48), sum(48..64)]);
-        assert_eq!(activations.biases.whole[2] as f32, -128.0 * row.sums[2]);
+    }
+
+    #[test]
+    fn packed_blocks_hold_the_rows_of_their_tokens() {
+        let x: Vec<f32> = (0..11 * 64).map(|i| (i * 61 % 127) as f32 - 63.0).collect();
+        let activations = prepared(&x, 11);
+        let tiles: Vec<&[PackedBlock]> = activations.packed().collect();
+        assert_eq!(tiles.len(), 2);
+        for token in 0..11 {
+            let row = activations.int8_row(token);
+            for (block, packed) in tiles[token / TILE].iter().enumerate() {
+                let t = token % TILE;
+                let codes: Vec<i8> = packed.words.iter().flat_map(|w| w[t].to_ne_bytes()).map(|b| b as i8).collect();
+                assert_eq!(codes, row.codes[block * 32..][..32]);
+                assert_eq!(packed.scales[t], row.scales[block]);
+                assert_eq!(packed.sums.map(|part| part[t]), [row.sums[block], row.low[block], row.high[block]]);
+                assert_eq!(packed.biases.map(|part| part[t] as f32), packed.sums.map(|part| part[t] * -128.0));
+            }
+        }
+        assert_eq!(prepared(&x[..3 * 64], 3).packed().count(), 0);
     }
 
     #[test]

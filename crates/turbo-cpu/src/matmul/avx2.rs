@@ -134,6 +134,20 @@ fn leading_scales<const B: usize>(blocks: &[[u8; B]; 8]) -> __m256 {
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bits.as_ptr().cast()) })
 }
 
+/// How far ahead of the arithmetic weights are requested. Hardware prefetchers stop at the end of
+/// a 4 KiB page; this goes over it, into the rows that follow.
+const AHEAD: usize = 3072;
+
+/// Requests the cache lines that start in the `bytes` bytes [`AHEAD`] of `at`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn prefetch(at: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        // A request for an address outside the matrix does nothing.
+        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line).cast());
+    }
+}
+
 /// Shift right of bytes; the bits that come from the neighbour must be masked off.
 macro_rules! shift_right {
     ($v:expr, $by:literal) => {
@@ -191,8 +205,10 @@ macro_rules! kernels {
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 for (i, (w, codes)) in weights.iter().zip(codes).enumerate() {
                     let at = i * LANES;
-                    let dots: [__m256i; 8] =
-                        std::array::from_fn(|b| dot_signed(load_codes(w, b), load_codes(codes, b)));
+                    let mut dots = [_mm256_setzero_si256(); 8];
+                    for (b, dot) in dots.iter_mut().enumerate() {
+                        *dot = dot_signed(load_codes(w, b), load_codes(codes, b));
+                    }
                     let mut t;
                     if shape.halves {
                         let (low, high) = half_sums(dots);
@@ -224,12 +240,14 @@ macro_rules! kernels {
                 let (supers, rest) = blocks.as_chunks::<8>();
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 for (i, (blocks, codes)) in supers.iter().zip(codes).enumerate() {
+                    prefetch(blocks.as_ptr().cast(), 272);
                     // expand() takes a code of -128 as -127, and so must this.
                     let least = _mm256_set1_epi8(-127);
-                    let dots: [__m256i; 8] = std::array::from_fn(|b| {
-                        let w = load32(blocks[b].last_chunk().unwrap_or(&[0; 32]));
-                        dot_signed(_mm256_max_epi8(w, least), load_codes(codes, b))
-                    });
+                    let mut dots = [_mm256_setzero_si256(); 8];
+                    for (b, (dot, block)) in dots.iter_mut().zip(blocks).enumerate() {
+                        let w = load32(block.last_chunk().unwrap_or(&[0; 32]));
+                        *dot = dot_signed(_mm256_max_epi8(w, least), load_codes(codes, b));
+                    }
                     let t = _mm256_mul_ps(whole_sums(dots), leading_scales(blocks));
                     acc = _mm256_fmadd_ps(t, load8(x.scales, i * LANES), acc);
                 }
@@ -245,13 +263,15 @@ macro_rules! kernels {
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let mask = _mm256_set1_epi8(15);
                 for (i, (blocks, codes)) in supers.iter().zip(codes).enumerate() {
-                    let dots: [__m256i; 8] = std::array::from_fn(|b| {
-                        let bytes: &[u8; 16] = blocks[b].last_chunk().unwrap_or(&[0; 16]);
+                    prefetch(blocks.as_ptr().cast(), 144);
+                    let mut dots = [_mm256_setzero_si256(); 8];
+                    for (b, (dot, block)) in dots.iter_mut().zip(blocks).enumerate() {
+                        let bytes: &[u8; 16] = block.last_chunk().unwrap_or(&[0; 16]);
                         // SAFETY: `bytes` has 16 bytes.
                         let packed = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
                         let both = _mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed);
-                        $dot(_mm256_and_si256(both, mask), load_codes(codes, b))
-                    });
+                        *dot = $dot(_mm256_and_si256(both, mask), load_codes(codes, b));
+                    }
                     let (sums, at) = (whole_sums(dots), i * LANES);
                     // The codes are 8 less; whole numbers below 2^24, so this is exact.
                     let sums = _mm256_fnmadd_ps(_mm256_set1_ps(8.0), load8(x.sums, at), sums);
@@ -268,6 +288,7 @@ macro_rules! kernels {
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let mask = _mm256_set1_epi8(15);
                 for (i, (block, codes)) in row.as_chunks::<144>().0.iter().zip(codes).enumerate() {
+                    prefetch(block.as_ptr(), 144);
                     let (head, packed) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (pair, bytes) in packed.as_chunks::<32>().0.iter().enumerate() {
@@ -288,6 +309,7 @@ macro_rules! kernels {
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let (mask, one) = (_mm256_set1_epi8(15), _mm256_set1_epi8(1));
                 for (i, (block, codes)) in row.as_chunks::<176>().0.iter().zip(codes).enumerate() {
+                    prefetch(block.as_ptr(), 176);
                     let (head, rest) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let (fifth, packed) = rest.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
                     let mut fifth = load32(fifth);
@@ -323,6 +345,7 @@ macro_rules! kernels {
                 let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let (mask, pair) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
                 for (i, (block, codes)) in row.as_chunks::<210>().0.iter().zip(codes).enumerate() {
+                    prefetch(block.as_ptr(), 210);
                     let (parts, _) = block.as_chunks::<32>();
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for half in 0..2 {

@@ -5,45 +5,20 @@
 
 use std::arch::x86_64::*;
 
-use super::activations::{Activations, BLOCK};
+use super::activations::{PackedBlock, TILE};
 use super::panel::{BLOCK_WORDS, Panel};
 use super::plain::LANES;
 use super::plane::Shape;
 
-/// Most tokens of a tile.
-pub(crate) const TOKENS: usize = 8;
 /// Most rows of a panel.
-pub(crate) const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 32;
 
 /// Outputs of a tile: `[token][row]`.
-pub(crate) type Outputs = [[f32; ROWS]; TOKENS];
-
-/// Pointers to the int8 form of a token's row.
-#[derive(Clone, Copy)]
-struct Token {
-    codes: *const i8,
-    scales: *const f32,
-    sums: [*const f32; 3],
-    biases: [*const i32; 3],
-}
-
-impl Token {
-    fn of(x: &Activations, token: usize) -> Self {
-        let from = token * x.blocks;
-        let part = |part: &[f32]| part[from..from + x.blocks].as_ptr();
-        let bias = |part: &[i32]| part[from..from + x.blocks].as_ptr();
-        Self {
-            codes: x.codes[token * x.code_stride..][..x.blocks * BLOCK].as_ptr(),
-            scales: part(&x.scales),
-            sums: [part(&x.sums.whole), part(&x.sums.low), part(&x.sums.high)],
-            biases: [bias(&x.biases.whole), bias(&x.biases.low), bias(&x.biases.high)],
-        }
-    }
-}
+pub(crate) type Outputs = [[f32; ROWS]; TILE];
 
 macro_rules! tile_kernel {
     (
-        $level:ident, $features:literal, rows $rows:literal, tokens $most:literal,
+        $level:ident, $features:literal, lanes $lanes:literal, vectors $vectors:literal, tokens $most:literal,
         $int:ty, $float:ty,
         load $load:ident, load_ps $load_ps:ident, store_ps $store_ps:ident,
         set1 $set1:ident, set1_ps $set1_ps:ident, zero_ps $zero_ps:ident, zero $zero:ident, cvt $cvt:ident,
@@ -53,33 +28,41 @@ macro_rules! tile_kernel {
         pub(crate) mod $level {
             use super::*;
 
-            /// Products of `panel` with the tokens `first .. first + count`, `count` at most
-            /// [`TOKENS`].
+            /// Vectors that hold a column word of every row.
+            const V: usize = $vectors;
+            /// Rows of a panel of this level.
+            pub(crate) const ROWS: usize = $lanes * V;
+
+            /// Products of `panel` with the first `count` tokens of a tile.
             #[target_feature(enable = $features)]
-            pub(crate) fn tile(panel: &Panel, shape: Shape, x: &Activations, first: usize, count: usize, out: &mut Outputs) {
-                assert!(panel.rows == $rows && panel.blocks <= x.blocks && first + count <= x.tokens && count <= TOKENS);
+            pub(crate) fn tile(panel: &Panel, shape: Shape, x: &[PackedBlock], count: usize, out: &mut Outputs) {
+                assert!(panel.rows == ROWS && panel.blocks == x.len() && count <= TILE);
                 let mut done = 0;
                 while done < count {
-                    let out = &mut out[done..];
-                    let take = match count - done {
-                        n if n >= 8 && $most >= 8 => 8,
-                        n if n >= 4 => 4,
-                        n if n >= 2 => 2,
-                        _ => 1,
-                    };
-                    match take {
-                        8 => shaped::<8>(panel, shape, x, first + done, out),
-                        4 => shaped::<4>(panel, shape, x, first + done, out),
-                        2 => shaped::<2>(panel, shape, x, first + done, out),
-                        _ => shaped::<1>(panel, shape, x, first + done, out),
+                    match count - done {
+                        n if n >= 8 && $most >= 8 => {
+                            shaped::<8>(panel, shape, x, done, out);
+                            done += 8;
+                        }
+                        n if n >= 4 => {
+                            shaped::<4>(panel, shape, x, done, out);
+                            done += 4;
+                        }
+                        n if n >= 2 => {
+                            shaped::<2>(panel, shape, x, done, out);
+                            done += 2;
+                        }
+                        _ => {
+                            shaped::<1>(panel, shape, x, done, out);
+                            done += 1;
+                        }
                     }
-                    done += take;
                 }
             }
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: &Activations, first: usize, out: &mut [[f32; ROWS]]) {
+            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: &[PackedBlock], first: usize, out: &mut Outputs) {
                 match (shape.halves, shape.mins) {
                     (false, false) => product::<T, false, false>(panel, x, first, out),
                     (false, true) => product::<T, false, true>(panel, x, first, out),
@@ -88,98 +71,121 @@ macro_rules! tile_kernel {
                 }
             }
 
+            /// Tokens `first .. first + T` of the tile.
+            #[inline(never)]
             #[target_feature(enable = $features)]
             fn product<const T: usize, const HALVES: bool, const MINS: bool>(
                 panel: &Panel,
-                x: &Activations,
+                x: &[PackedBlock],
                 first: usize,
-                out: &mut [[f32; ROWS]],
+                out: &mut Outputs,
             ) {
-                let tokens: [Token; T] = std::array::from_fn(|t| Token::of(x, first + t));
-                let mut lanes = [[$zero_ps(); T]; LANES];
-                for block in 0..panel.blocks {
-                    let words = &panel.words[block * BLOCK_WORDS * $rows..][..BLOCK_WORDS * $rows];
-                    let scales = |part: &[f32]| {
-                        let part = &part[block * $rows..][..$rows];
-                        // SAFETY: `part` fills a vector.
-                        unsafe { $load_ps(part.as_ptr()) }
-                    };
-                    let mut values;
+                assert!(first + T <= TILE);
+                let mut lanes = [[[$zero_ps(); V]; T]; LANES];
+                let words = panel.words.as_chunks::<{ BLOCK_WORDS * ROWS }>().0;
+                for (block, (words, x)) in words.iter().zip(x).enumerate() {
+                    let mut values = [[$zero_ps(); V]; T];
                     if HALVES {
-                        let (low, high) = (scales(&panel.low), scales(&panel.high));
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, &tokens, block, 0, 1);
-                        values = dots.map(|dot| $mul_ps($cvt(dot), low));
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, &tokens, block, BLOCK_WORDS / 2, 2);
-                        for t in 0..T {
-                            values[t] = $fmadd($cvt(dots[t]), high, values[t]);
-                        }
+                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, x, &x.biases[1], 0, first);
+                        scale::<T>(&mut values, dots, scales(&panel.low, block), false);
+                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, x, &x.biases[2], BLOCK_WORDS / 2, first);
+                        scale::<T>(&mut values, dots, scales(&panel.high, block), true);
                         if MINS {
-                            let (low, high) = (scales(&panel.min_low), scales(&panel.min_high));
-                            for t in 0..T {
-                                values[t] = $fnmadd(low, broadcast(tokens[t].sums[1], block), values[t]);
-                                values[t] = $fnmadd(high, broadcast(tokens[t].sums[2], block), values[t]);
-                            }
+                            subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
+                            subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
                         }
                     } else {
-                        let low = scales(&panel.low);
-                        let dots = sums::<T, BLOCK_WORDS>(words, &tokens, block, 0, 0);
-                        values = dots.map(|dot| $mul_ps($cvt(dot), low));
+                        let dots = sums::<T, BLOCK_WORDS>(words, x, &x.biases[0], 0, first);
+                        scale::<T>(&mut values, dots, scales(&panel.low, block), false);
                         if MINS {
-                            let low = scales(&panel.min_low);
-                            for t in 0..T {
-                                values[t] = $fnmadd(low, broadcast(tokens[t].sums[0], block), values[t]);
-                            }
+                            subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
                         }
                     }
                     let lane = &mut lanes[block % LANES];
                     for t in 0..T {
-                        lane[t] = $fmadd(values[t], broadcast(tokens[t].scales, block), lane[t]);
+                        let scale = $set1_ps(x.scales[first + t]);
+                        for v in 0..V {
+                            lane[t][v] = $fmadd(values[t][v], scale, lane[t][v]);
+                        }
                     }
                 }
                 for t in 0..T {
-                    let pair = |a: usize, b: usize| $add_ps(lanes[a][t], lanes[b][t]);
-                    let (even, odd) = ($add_ps(pair(0, 4), pair(2, 6)), $add_ps(pair(1, 5), pair(3, 7)));
-                    let row: &mut [f32; ROWS] = &mut out[t];
-                    // SAFETY: a row of the outputs has room for the largest vector.
-                    unsafe { $store_ps(row.as_mut_ptr(), $add_ps(even, odd)) };
+                    for v in 0..V {
+                        let pair = |a: usize, b: usize| $add_ps(lanes[a][t][v], lanes[b][t][v]);
+                        let (even, odd) = ($add_ps(pair(0, 4), pair(2, 6)), $add_ps(pair(1, 5), pair(3, 7)));
+                        let row = &mut out[first + t][v * $lanes..][..$lanes];
+                        // SAFETY: `row` is as long as a vector.
+                        unsafe { $store_ps(row.as_mut_ptr(), $add_ps(even, odd)) };
+                    }
                 }
             }
 
-            /// One number of a token's block for every row.
+            /// The scales (or mins) of a block of every row.
             #[inline]
             #[target_feature(enable = $features)]
-            fn broadcast(part: *const f32, block: usize) -> $float {
-                // SAFETY: `Token::of` checked that the part has a number for each block of the
-                // panel, as `tile` asserts that the input has at least as many blocks.
-                $set1_ps(unsafe { *part.add(block) })
+            fn scales(part: &[f32], block: usize) -> [$float; V] {
+                let part = &part[block * ROWS..][..ROWS];
+                let mut scales = [$zero_ps(); V];
+                for (v, scale) in scales.iter_mut().enumerate() {
+                    // SAFETY: `part` has `V` vectors.
+                    *scale = unsafe { $load_ps(part.as_ptr().add(v * $lanes)) };
+                }
+                scales
             }
 
-            /// Integer products of `W` words from word `from` of a block; `part` chooses the bias.
+            /// `values = dots * scales`, or added to `values` in one rounding.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn scale<const T: usize>(values: &mut [[$float; V]; T], dots: [[$int; V]; T], scales: [$float; V], add: bool) {
+                for t in 0..T {
+                    for v in 0..V {
+                        let dot = $cvt(dots[t][v]);
+                        values[t][v] =
+                            if add { $fmadd(dot, scales[v], values[t][v]) } else { $mul_ps(dot, scales[v]) };
+                    }
+                }
+            }
+
+            /// `values -= mins * sums`, in one rounding.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn subtract<const T: usize>(values: &mut [[$float; V]; T], mins: [$float; V], sums: &[f32; TILE], first: usize) {
+                for t in 0..T {
+                    let sum = $set1_ps(sums[first + t]);
+                    for v in 0..V {
+                        values[t][v] = $fnmadd(mins[v], sum, values[t][v]);
+                    }
+                }
+            }
+
+            /// Integer products of `W` words from word `from` of a block.
             #[inline]
             #[target_feature(enable = $features)]
             fn sums<const T: usize, const W: usize>(
-                words: &[u32],
-                tokens: &[Token; T],
-                block: usize,
+                words: &[u32; BLOCK_WORDS * ROWS],
+                x: &PackedBlock,
+                biases: &[i32; TILE],
                 from: usize,
-                part: usize,
-            ) -> [$int; T] {
-                let mut dots: [$int; T] = if $biased {
-                    // SAFETY: as for `broadcast`.
-                    std::array::from_fn(|t| $set1(unsafe { *tokens[t].biases[part].add(block) }))
-                } else {
-                    [$zero(); T]
-                };
-                let words = &words[from * $rows..][..W * $rows];
-                for word in 0..W {
-                    // SAFETY: inside `words`, which has `W` vectors.
-                    let w = unsafe { $load(words.as_ptr().add(word * $rows).cast()) };
+                first: usize,
+            ) -> [[$int; V]; T] {
+                let mut dots = [[$zero(); V]; T];
+                if $biased {
                     for t in 0..T {
-                        // SAFETY: the token has all 32 codes of this block; no alignment is assumed.
-                        let codes = unsafe {
-                            tokens[t].codes.add(block * BLOCK + (from + word) * 4).cast::<i32>().read_unaligned()
-                        };
-                        dots[t] = $dot(dots[t], w, $set1(codes));
+                        dots[t] = [$set1(biases[first + t]); V];
+                    }
+                }
+                for word in from..from + W {
+                    let mut w = [$zero(); V];
+                    for v in 0..V {
+                        let part = &words[word * ROWS + v * $lanes..][..$lanes];
+                        // SAFETY: `part` is as long as a vector.
+                        w[v] = unsafe { $load(part.as_ptr().cast()) };
+                    }
+                    for t in 0..T {
+                        let codes = $set1(x.words[word][first + t]);
+                        for v in 0..V {
+                            dots[t][v] = $dot(dots[t][v], w[v], codes);
+                        }
                     }
                 }
                 dots
@@ -198,21 +204,21 @@ fn add_maddubs(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
 }
 
 tile_kernel!(
-    maddubs, "avx2,fma,f16c", rows 8, tokens 4, __m256i, __m256,
+    maddubs, "avx2,fma,f16c", lanes 8, vectors 1, tokens 4, __m256i, __m256,
     load _mm256_loadu_si256, load_ps _mm256_loadu_ps, store_ps _mm256_storeu_ps,
     set1 _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
     fnmadd _mm256_fnmadd_ps, biased false, dot add_maddubs
 );
 tile_kernel!(
-    avxvnni, "avx2,fma,f16c,avxvnni", rows 8, tokens 8, __m256i, __m256,
+    avxvnni, "avx2,fma,f16c,avxvnni", lanes 8, vectors 1, tokens 8, __m256i, __m256,
     load _mm256_loadu_si256, load_ps _mm256_loadu_ps, store_ps _mm256_storeu_ps,
     set1 _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
     fnmadd _mm256_fnmadd_ps, biased true, dot _mm256_dpbusd_avx_epi32
 );
 tile_kernel!(
-    avx512vnni, "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni", rows 16, tokens 8, __m512i, __m512,
+    avx512vnni, "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni", lanes 16, vectors 2, tokens 8, __m512i, __m512,
     load _mm512_loadu_si512, load_ps _mm512_loadu_ps, store_ps _mm512_storeu_ps,
     set1 _mm512_set1_epi32, set1_ps _mm512_set1_ps, zero_ps _mm512_setzero_ps, zero _mm512_setzero_si512,
     cvt _mm512_cvtepi32_ps, add_ps _mm512_add_ps, mul_ps _mm512_mul_ps, fmadd _mm512_fmadd_ps,

@@ -7,7 +7,7 @@ use gguf_rs_lib::reader::GGUFFileReader;
 use turbo_gguf::{Array, GgufFile, Value};
 
 /// Asserts that both readers see the same in a file that both accept.
-pub fn assert_same(ours: &GgufFile, bytes: &[u8]) {
+pub(crate) fn assert_same(ours: &GgufFile, bytes: &[u8]) {
     let mut theirs = GGUFFileReader::new(Cursor::new(bytes)).expect("gguf-rs-lib accepts the file");
     assert_eq!(ours.version(), theirs.header().version);
     assert_eq!(ours.alignment(), theirs.tensor_alignment());
@@ -45,7 +45,7 @@ pub fn assert_same(ours: &GgufFile, bytes: &[u8]) {
 }
 
 /// Whether a value is bit for bit the same, NaN included.
-pub fn same(ours: &Value, theirs: &MetadataValue) -> bool {
+pub(crate) fn same(ours: &Value, theirs: &MetadataValue) -> bool {
     use MetadataValue as M;
     match (ours, theirs) {
         (Value::U8(a), M::U8(b)) => a == b,
@@ -71,7 +71,7 @@ pub fn same(ours: &Value, theirs: &MetadataValue) -> bool {
 }
 
 /// The elements of an array as values.
-pub fn elements(array: &Array) -> Vec<Value> {
+pub(crate) fn elements(array: &Array) -> Vec<Value> {
     match array {
         Array::U8(v) => v.iter().map(|&v| Value::U8(v)).collect(),
         Array::I8(v) => v.iter().map(|&v| Value::I8(v)).collect(),

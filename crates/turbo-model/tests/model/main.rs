@@ -1,5 +1,6 @@
 //! Plans of the fixtures, of small made-up files, and every refusal's message.
 
+mod any_metadata;
 mod info;
 mod plans;
 mod refusals;

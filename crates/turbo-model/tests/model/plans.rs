@@ -312,6 +312,25 @@ fn attention_scale_and_window_reach_the_attention_step() {
 
 #[test]
 fn the_vocabulary_is_the_tokenizer_s() {
-    let small = Small::new("llama", 1).with("vocab_size", Value::U32(32));
-    assert_eq!(small.plan().n_vocab, 32);
+    let tokens = |n| Value::Array(Array::String(vec!["a".to_owned(); n]));
+    let small = || Small::new("llama", 1).with("vocab_size", Value::U32(32));
+    assert_eq!(small().plan().n_vocab, 32);
+    let small = small().with_key("tokenizer.ggml.tokens", tokens(30));
+    assert_eq!(
+        small.refusal(),
+        "small.gguf: tensor \"token_embd.weight\" has shape [64, 32], expected [64, 30] by the metadata"
+    );
+    assert_eq!(
+        small.tensor("token_embd.weight", &[64, 30]).plan().n_vocab,
+        30
+    );
+}
+
+#[test]
+fn trailing_dimensions_of_1_do_not_matter() {
+    check(
+        &Small::new("llama", 1)
+            .tensor("output_norm.weight", &[64, 1])
+            .plan(),
+    );
 }

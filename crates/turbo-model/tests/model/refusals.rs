@@ -39,7 +39,7 @@ fn broken_fixtures() {
     );
     assert_eq!(
         shown("shape_mismatch"),
-        "tensor \"blk.0.attn_output.weight\" has shape [32, 64], expected [64, 64] by the metadata"
+        "tensor \"blk.0.attn_output.weight\" has shape [64, 32], expected [64, 64] by the metadata"
     );
     assert_eq!(
         shown("head_count_zero"),
@@ -120,6 +120,18 @@ fn absurd_sizes() {
         "attention.scale",
         Value::F32(-1.0),
         "-1, expected a number above 0, or 0 for 1/sqrt(head size)",
+    );
+}
+
+#[test]
+fn heads_wider_than_any_activation() {
+    refused(
+        &llama()
+            .with("attention.head_count", Value::U32(65536))
+            .with("attention.head_count_kv", Value::U32(1))
+            .with("attention.key_length", Value::U32(65536))
+            .with("attention.value_length", Value::U32(16)),
+        "key \"llama.attention.head_count\" is 65536, expected heads of 65536 values that make up at most 16777216",
     );
 }
 
@@ -243,12 +255,17 @@ fn rope_keys() {
     key(
         "rope.scaling.factor",
         Value::F32(-2.0),
-        "-2, expected a number above 0, or 0 for none",
+        "-2, expected a number from 0.001 to 1000000, or 0 for none",
     );
     key(
         "rope.scaling.type",
         Value::String("dynamic".into()),
         "\"dynamic\", expected none, linear, yarn or longrope",
+    );
+    key(
+        "rope.scaling.attn_factor",
+        Value::F32(0.0),
+        "0, expected a number from 0.001 to 1000000",
     );
     let yarn = || llama().with("rope.scaling.type", Value::String("yarn".into()));
     refused(
@@ -276,7 +293,7 @@ fn rope_tensors() {
     factors[3] = 0.0;
     refused(
         &llama().vector("rope_freqs.weight", &factors),
-        "tensor \"rope_freqs.weight\" holds 0, expected finite factors above 0",
+        "tensor \"rope_freqs.weight\" holds 0, expected finite divisors of at least 0.001",
     );
     refused(
         &llama().bytes("rope_freqs.weight", &[8], GgmlType::F16, vec![0; 16]),
@@ -292,6 +309,11 @@ fn tensors() {
             .with("vocab_size", Value::U32(32)),
         "tensor \"token_embd.weight\" is missing, expected shape [64, 32]; the file is incomplete, convert the model \
          again",
+    );
+    refused(
+        &llama().drop_tensor("token_embd.weight"),
+        "key \"llama.vocab_size\" is missing, expected the number of token ids, as the file has neither tokens nor an \
+         embedding",
     );
     refused(
         &llama().with("vocab_size", Value::U32(40)),

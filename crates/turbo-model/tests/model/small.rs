@@ -64,6 +64,12 @@ impl Small {
         self
     }
 
+    /// Sets a key by its whole name.
+    pub(crate) fn with_key(mut self, key: &str, value: Value) -> Self {
+        self.metadata.push((key.into(), value));
+        self
+    }
+
     /// Removes a key of the architecture.
     pub(crate) fn without(mut self, suffix: &str) -> Self {
         let key = format!("{}.{suffix}", self.architecture);

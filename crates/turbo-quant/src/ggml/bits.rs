@@ -19,10 +19,25 @@ pub(super) fn u32_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(*field(block, at))
 }
 
-/// The half-precision number at byte `at`.
+/// Codes from one byte each. The result is a value of its own, not a place in the caller's
+/// buffers: so nothing can overlap and the loop becomes a few vector instructions.
 #[inline(always)]
-pub(super) fn f16_at(block: &[u8], at: usize) -> f32 {
-    f16_bits(u16_at(block, at))
+pub(super) fn codes_of<const N: usize>(bytes: &[u8; N], code: impl Fn(u8) -> u8) -> [i8; N] {
+    let mut codes = [0; N];
+    for (out, &byte) in codes.iter_mut().zip(bytes) {
+        *out = code(byte) as i8;
+    }
+    codes
+}
+
+/// Codes from two bytes each, say of low and of high bits; see [`codes_of`].
+#[inline(always)]
+pub(super) fn codes_of_two<const N: usize>(low: &[u8; N], high: &[u8; N], code: impl Fn(u8, u8) -> u8) -> [i8; N] {
+    let mut codes = [0; N];
+    for (out, (&low, &high)) in codes.iter_mut().zip(low.iter().zip(high)) {
+        *out = code(low, high) as i8;
+    }
+    codes
 }
 
 /// Widens half precision without a branch or a call, so that loops around it vectorise.
@@ -45,10 +60,9 @@ pub(super) fn store8(codes: &mut [i8; 8], word: u64) {
     *codes = bytemuck::cast(word.to_le_bytes());
 }
 
-/// Negates byte `j` of `word` where bit `j` of `signs` is set. Every byte must be 1 to 127.
+/// Negates the bytes of `word` whose byte of `mask` is 0xff. Every byte must be 1 to 127.
 #[inline(always)]
-pub(super) fn negate8(word: u64, signs: u8) -> u64 {
-    let mask = byte_mask(signs);
+pub(super) fn negate8(word: u64, mask: u64) -> u64 {
     // Two's complement per byte; no carry leaves a byte because no byte is zero.
     (word ^ mask).wrapping_add(mask & ONES)
 }
@@ -86,13 +100,22 @@ static BYTE_MASKS: [u64; 256] = {
     masks
 };
 
-/// Completes seven sign bits by the eighth that makes their number even (the IQ2 and IQ3 formats
-/// store only even sign patterns).
+/// [`byte_mask`] of seven sign bits and the eighth that makes their number even: the IQ2 and IQ3
+/// formats store only even sign patterns.
 #[inline(always)]
-pub(super) fn even_signs(seven: u32) -> u8 {
-    let seven = (seven & 0x7f) as u8;
-    seven | ((seven.count_ones() as u8 & 1) << 7)
+pub(super) fn even_mask(seven: u32) -> u64 {
+    EVEN_MASKS[seven as usize & 0x7f]
 }
+
+static EVEN_MASKS: [u64; 128] = {
+    let mut masks = [0; 128];
+    let mut seven = 0_usize;
+    while seven < 128 {
+        masks[seven] = BYTE_MASKS[seven | (seven.count_ones() as usize & 1) << 7];
+        seven += 1;
+    }
+    masks
+};
 
 /// Unpacks grid points: point `p` has `W` coordinates of `BITS` bits, lowest first, each replaced
 /// by its byte in `levels`.
@@ -130,7 +153,7 @@ mod tests {
     fn eight_byte_tricks_match_byte_arithmetic() {
         let word = u64::from_le_bytes([1, 8, 25, 43, 62, 127, 2, 15]);
         for signs in 0..=u8::MAX {
-            let got = negate8(word, signs).to_le_bytes();
+            let got = negate8(word, byte_mask(signs)).to_le_bytes();
             for (j, (&got, value)) in got.iter().zip(word.to_le_bytes()).enumerate() {
                 let want = if signs >> j & 1 == 1 { -(value as i8) } else { value as i8 };
                 assert_eq!(got as i8, want);
@@ -138,6 +161,10 @@ mod tests {
             let sum = add8(word, u64::from(signs) * ONES).to_le_bytes();
             assert_eq!(sum, word.to_le_bytes().map(|byte| byte.wrapping_add(signs)));
         }
-        assert!((0..128).all(|seven| even_signs(seven).count_ones() % 2 == 0));
+        for seven in 0..128_u32 {
+            let mask = even_mask(seven | 0xff80);
+            assert_eq!(mask.count_ones() % 16, 0, "an even number of bytes");
+            assert_eq!(mask << 8, byte_mask(seven as u8) << 8);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use turbo_gguf::GgmlType;
 
 use super::bits::f16_bits;
+use super::cpu::Cpu;
 use super::format::{Visit, visit};
-use super::planes::with_avx2;
 use super::{QuantError, check_row};
 
 /// Decodes a row of `out.len()` values. The results equal ggml's conversion bit for bit; integers
@@ -37,14 +37,9 @@ pub fn decode_row(ty: GgmlType, bytes: &[u8], out: &mut [f32]) -> Result<(), Qua
 /// One value from each `N` bytes.
 fn each<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
     let (words, _) = bytes.as_chunks::<N>();
-    with_avx2(
-        #[inline(always)]
-        || {
-            for (out, &word) in out.iter_mut().zip(words) {
-                *out = value(word);
-            }
-        },
-    );
+    for (out, &word) in out.iter_mut().zip(words) {
+        *out = value(word);
+    }
 }
 
 /// Sixteen codes times their scale: every scale covers a multiple of 16 values.
@@ -67,12 +62,13 @@ impl Visit for Decode<'_> {
 
     fn symmetric<const B: usize, const V: usize, const S: usize>(
         self,
+        cpu: impl Cpu,
         unpack: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S]),
     ) {
         let (blocks, _) = self.bytes.as_chunks::<B>();
         let (rows, _) = self.out.as_chunks_mut::<V>();
         let (mut codes, mut scales) = ([0; V], [0.0; S]);
-        with_avx2(
+        cpu.run(
             #[inline(always)]
             || {
                 for (block, row) in blocks.iter().zip(rows) {
@@ -88,12 +84,13 @@ impl Visit for Decode<'_> {
 
     fn with_mins<const B: usize, const V: usize, const S: usize>(
         self,
+        cpu: impl Cpu,
         unpack: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S], &mut [f32; S]),
     ) {
         let (blocks, _) = self.bytes.as_chunks::<B>();
         let (rows, _) = self.out.as_chunks_mut::<V>();
         let (mut codes, mut scales, mut mins) = ([0; V], [0.0; S], [0.0; S]);
-        with_avx2(
+        cpu.run(
             #[inline(always)]
             || {
                 for (block, row) in blocks.iter().zip(rows) {
@@ -102,9 +99,8 @@ impl Visit for Decode<'_> {
                     for (p, (out, codes)) in parts.iter_mut().zip(codes.as_chunks().0).enumerate() {
                         let sub = 16 * p / (V / S);
                         *out = multiplied(codes, scales[sub]);
-                        for value in out {
-                            *value -= mins[sub];
-                        }
+                        let min = mins[sub];
+                        out.iter_mut().for_each(|value| *value -= min);
                     }
                 }
             },

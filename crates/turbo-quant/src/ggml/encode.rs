@@ -50,8 +50,7 @@ fn blocks<const B: usize>(
 ) -> Result<(), QuantError> {
     check_row(ty, values.len(), out.len())?;
     let limit = levels * f16::MAX.to_f32();
-    // NaN fails this comparison too.
-    if let Some(index) = values.iter().position(|value| !(value.abs() <= limit)) {
+    if let Some(index) = values.iter().position(|value| value.is_nan() || value.abs() > limit) {
         return Err(QuantError::OutOfRange { ty, index, value: values[index], limit });
     }
     let (rows, _) = values.as_chunks::<32>();
@@ -83,9 +82,7 @@ fn q8_0(row: &[f32; 32], bytes: &mut [u8; 34]) {
 /// The value of largest magnitude (the first of equals) becomes -8; the others round to nearest,
 /// half up.
 fn q4_0(row: &[f32; 32], bytes: &mut [u8; 18]) {
-    let largest = row.iter().fold(0.0_f32, |largest, &value| {
-        if value.abs() > largest.abs() { value } else { largest }
-    });
+    let largest = row.iter().fold(0.0_f32, |largest, &value| if value.abs() > largest.abs() { value } else { largest });
     let scale = largest / -8.0;
     let inverse = inverse(scale);
     let (head, codes) = bytes.split_at_mut(2);

@@ -36,7 +36,9 @@ pub enum QuantError {
         ty: GgmlType,
     },
     /// A value that is not finite, or too large for the scale of its block.
-    #[error("cannot encode value {index} ({value}) to type {ty}: expected a finite value of magnitude at most {limit:e}")]
+    #[error(
+        "cannot encode value {index} ({value}) to type {ty}: expected a finite value of magnitude at most {limit:e}"
+    )]
     OutOfRange {
         /// Type asked for.
         ty: GgmlType,

@@ -4,8 +4,8 @@
 //! Sources: OCP Microscaling Formats (MX) 1.0; `block_mxfp4`, `block_nvfp4` and the scale
 //! conversions of ggml (NVFP4 keeps 16 values per scale, low nibbles first).
 
-use super::bits::field;
-use super::iq4::look_up;
+use super::bits::{ONES, field};
+use super::cpu::Cpu;
 
 const LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
@@ -28,20 +28,23 @@ fn half_ue4m3(code: u8) -> f32 {
 
 /// Exponent byte of the scale, 16 bytes of codes.
 #[inline(always)]
-pub(super) fn mxfp4(block: &[u8; 17], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
+pub(super) fn mxfp4(cpu: impl Cpu, block: &[u8; 17], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
     scales[0] = half_e8m0(block[0]);
-    look_up::<16>(&LEVELS, field(block, 1), codes);
+    cpu.nibbles(&LEVELS, field(block, 1), codes);
 }
 
 /// Four scales, then 8 bytes of codes for each.
 #[inline(always)]
-pub(super) fn nvfp4(block: &[u8; 36], codes: &mut [i8; 64], scales: &mut [f32; 4]) {
+pub(super) fn nvfp4(cpu: impl Cpu, block: &[u8; 36], codes: &mut [i8; 64], scales: &mut [f32; 4]) {
     for (scale, &code) in scales.iter_mut().zip(field::<4>(block, 0)) {
         *scale = half_ue4m3(code);
     }
     let (packed, _) = field::<32>(block, 4).as_chunks::<8>();
     let (runs, _) = codes.as_chunks_mut::<16>();
     for (packed, run) in packed.iter().zip(runs) {
-        look_up(&LEVELS, packed, run);
+        // Low nibbles in the low half of a word, high nibbles in the high half.
+        let word = u128::from(u64::from_le_bytes(*packed));
+        let indices = (word | word << 60) & (0x0f * u128::from(ONES) * ((1 << 64) + 1));
+        *run = cpu.look_up(&LEVELS, indices.to_le_bytes());
     }
 }

@@ -2,32 +2,23 @@
 //!
 //! Sources: the `block_iq4_*` structs of ggml; levels and unpacking as stated by gguf/quants.py.
 
-use super::bits::{f16_at, field, u16_at};
+use super::bits::{field, u16_at};
+use super::cpu::Cpu;
 
 const LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/// The levels of `N` low nibbles, then of the `N` high nibbles.
-#[inline(always)]
-pub(super) fn look_up<const N: usize>(levels: &[i8; 16], packed: &[u8; N], codes: &mut [i8]) {
-    let (low, high) = codes.split_at_mut(N);
-    for ((low, high), byte) in low.iter_mut().zip(high).zip(packed) {
-        *low = levels[usize::from(byte & 0xf)];
-        *high = levels[usize::from(byte >> 4)];
-    }
-}
-
 /// Scale, 16 bytes of codes.
 #[inline(always)]
-pub(super) fn iq4_nl(block: &[u8; 18], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
-    scales[0] = f16_at(block, 0);
-    look_up::<16>(&LEVELS, field(block, 2), codes);
+pub(super) fn iq4_nl(cpu: impl Cpu, block: &[u8; 18], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
+    scales[0] = cpu.f16_at(block, 0);
+    cpu.nibbles(&LEVELS, field(block, 2), codes);
 }
 
 /// Scale; per 32 values a 6-bit scale minus 32 (high 2 bits in one word, low 4 bits in nibbles);
 /// codes, 16 bytes per 32 values.
 #[inline(always)]
-pub(super) fn iq4_xs(block: &[u8; 136], codes: &mut [i8; 256], scales: &mut [f32; 8]) {
-    let (d, high) = (f16_at(block, 0), u16_at(block, 2));
+pub(super) fn iq4_xs(cpu: impl Cpu, block: &[u8; 136], codes: &mut [i8; 256], scales: &mut [f32; 8]) {
+    let (d, high) = (cpu.f16_at(block, 0), u16_at(block, 2));
     let low: &[u8; 4] = field(block, 4);
     for (j, out) in scales.iter_mut().enumerate() {
         let low = low[j / 2] >> (4 * (j % 2)) & 0xf;
@@ -37,6 +28,6 @@ pub(super) fn iq4_xs(block: &[u8; 136], codes: &mut [i8; 256], scales: &mut [f32
     let (packed, _) = field::<128>(block, 8).as_chunks::<16>();
     let (runs, _) = codes.as_chunks_mut::<32>();
     for (packed, run) in packed.iter().zip(runs) {
-        look_up(&LEVELS, packed, run);
+        cpu.nibbles(&LEVELS, packed, run);
     }
 }

@@ -5,6 +5,7 @@
 //! multiplies them out, which gives the same bits as ggml's own conversion.
 
 mod bits;
+mod cpu;
 mod decode;
 mod encode;
 mod error;

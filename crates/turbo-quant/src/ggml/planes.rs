@@ -2,6 +2,7 @@
 
 use turbo_gguf::GgmlType;
 
+use super::cpu::Cpu;
 use super::format::{Visit, visit};
 
 /// How the values of a quantised type split into planes:
@@ -35,13 +36,7 @@ pub fn plane_shape(ty: GgmlType) -> Option<PlaneShape> {
 /// # Panics
 /// When `ty` has no planes, or the lengths of the slices do not belong together: both are mistakes
 /// of the caller, not properties of a file.
-pub fn expand(
-    ty: GgmlType,
-    bytes: &[u8],
-    codes: &mut [i8],
-    scales: &mut [f32],
-    mins: &mut [f32],
-) {
+pub fn expand(ty: GgmlType, bytes: &[u8], codes: &mut [i8], scales: &mut [f32], mins: &mut [f32]) {
     let shape = plane_shape(ty).unwrap_or_else(|| panic!("type {ty} has no integer planes"));
     super::check_row(ty, codes.len(), bytes.len()).unwrap_or_else(|error| panic!("{error}"));
     let subs = codes.len() / shape.sub;
@@ -57,6 +52,7 @@ impl Visit for Shape {
 
     fn symmetric<const B: usize, const V: usize, const S: usize>(
         self,
+        _: impl Cpu,
         _: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S]),
     ) -> PlaneShape {
         PlaneShape { block: V, sub: V / S, has_mins: false }
@@ -64,6 +60,7 @@ impl Visit for Shape {
 
     fn with_mins<const B: usize, const V: usize, const S: usize>(
         self,
+        _: impl Cpu,
         _: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S], &mut [f32; S]),
     ) -> PlaneShape {
         PlaneShape { block: V, sub: V / S, has_mins: true }
@@ -82,13 +79,14 @@ impl Visit for Expand<'_> {
 
     fn symmetric<const B: usize, const V: usize, const S: usize>(
         self,
+        cpu: impl Cpu,
         unpack: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S]),
     ) {
         self.mins.fill(0.0);
         let (blocks, _) = self.bytes.as_chunks::<B>();
         let (codes, _) = self.codes.as_chunks_mut::<V>();
         let (scales, _) = self.scales.as_chunks_mut::<S>();
-        with_avx2(
+        cpu.run(
             #[inline(always)]
             || {
                 for ((block, codes), scales) in blocks.iter().zip(codes).zip(scales) {
@@ -100,18 +98,17 @@ impl Visit for Expand<'_> {
 
     fn with_mins<const B: usize, const V: usize, const S: usize>(
         self,
+        cpu: impl Cpu,
         unpack: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S], &mut [f32; S]),
     ) {
         let (blocks, _) = self.bytes.as_chunks::<B>();
         let (codes, _) = self.codes.as_chunks_mut::<V>();
         let (scales, _) = self.scales.as_chunks_mut::<S>();
         let (mins, _) = self.mins.as_chunks_mut::<S>();
-        with_avx2(
+        cpu.run(
             #[inline(always)]
             || {
-                for (((block, codes), scales), mins) in
-                    blocks.iter().zip(codes).zip(scales).zip(mins)
-                {
+                for (((block, codes), scales), mins) in blocks.iter().zip(codes).zip(scales).zip(mins) {
                     unpack(block, codes, scales, mins);
                 }
             },
@@ -120,9 +117,11 @@ impl Visit for Expand<'_> {
 
     fn whole_bytes<const B: usize, const V: usize, const S: usize>(
         self,
+        cpu: impl Cpu,
         unpack: impl Fn(&[u8; B], &mut [i8; V], &mut [f32; S]),
     ) {
         self.symmetric(
+            cpu,
             #[inline(always)]
             |block: &[u8; B], codes: &mut [i8; V], scales: &mut [f32; S]| {
                 unpack(block, codes, scales);
@@ -133,25 +132,6 @@ impl Visit for Expand<'_> {
             },
         );
     }
-}
-
-/// Runs a loop compiled for AVX2 where the CPU has it, so that a portable build is as fast as one
-/// for this machine. Integer work and single products: the results are the same.
-#[inline(always)]
-pub(super) fn with_avx2<T>(work: impl FnOnce() -> T) -> T {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx,avx2,bmi1,bmi2,popcnt")]
-        fn run<T>(work: impl FnOnce() -> T) -> T {
-            work()
-        }
-        use std::arch::is_x86_feature_detected as has;
-        if has!("avx2") && has!("bmi1") && has!("bmi2") && has!("popcnt") {
-            // SAFETY: the CPU was just found to have every feature that `run` enables.
-            return unsafe { run(work) };
-        }
-    }
-    work()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Codes and scales back to values.
 
-use super::levels::expand;
 use super::{block_mult, check_lengths};
 use crate::kv_type::{KvType, rotation_groups};
+use crate::simd::Isa;
 use crate::turbo::exact::f32_from_f16;
 use crate::turbo::rotate::{Direction, rotate_head_body};
 
@@ -19,7 +19,7 @@ pub fn decode_head(ty: KvType, codes: &[u32], scales: &[u16], out: &mut [f32], r
 }
 
 #[inline(always)]
-pub(crate) fn decode_head_body(
+pub(crate) fn decode_head_body<I: Isa>(
     ty: KvType,
     codes: &[u32],
     scales: &[u16],
@@ -37,7 +37,13 @@ pub(crate) fn decode_head_body(
     for n in rotation_groups(out.len()) {
         let mut levels = [0; 128];
         let levels = &mut levels[..n];
-        expand(ty, n, &low[at * ty.low_bits() / 32..], high.get(at / 32..).unwrap_or(&[]), levels);
+        I::expand(
+            ty,
+            n,
+            &low[at * ty.low_bits() / 32..],
+            high.get(at / 32..).unwrap_or(&[]),
+            levels,
+        );
         let block = if ty.is_turbo() { n } else { n.min(32) };
         let values = out[at..at + n].chunks_mut(block).zip(levels.chunks(block));
         for ((values, levels), &scale) in values.zip(&scales[scale_at..]) {
@@ -50,6 +56,6 @@ pub(crate) fn decode_head_body(
         scale_at += n / block;
     }
     if !rotated {
-        rotate_head_body(out, Direction::Inverse);
+        rotate_head_body::<I>(out, Direction::Inverse);
     }
 }

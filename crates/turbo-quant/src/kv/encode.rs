@@ -3,6 +3,7 @@
 use super::pack::{pack_high, pack2, pack4, pack8};
 use super::{Fault, check_lengths, turbo_table};
 use crate::kv_type::{KvType, rotation_groups};
+use crate::simd::Isa;
 use crate::turbo::exact::{
     exponent_field, f16_from_f32, f16_parts, f16_scale, f16_scale_of_max, scale_pow2,
     sum_of_squares,
@@ -36,7 +37,7 @@ pub fn encode_head(
 }
 
 #[inline(always)]
-pub(crate) fn encode_head_body(
+pub(crate) fn encode_head_body<I: Isa>(
     ty: KvType,
     head: &[f32],
     codes: &mut [u32],
@@ -53,7 +54,7 @@ pub(crate) fn encode_head_body(
         return encode_f16(head, codes);
     }
     if field >= LARGE_FIELD {
-        check_scales(ty, head)?;
+        check_scales::<I>(ty, head)?;
     }
     let low_words = head.len() * ty.low_bits() / 32;
     let (mut low, mut high) = codes.split_at_mut(low_words);
@@ -63,10 +64,17 @@ pub(crate) fn encode_head_body(
         rest = after;
         let planes = Planes {
             low: split_off(&mut low, n * ty.low_bits() / 32),
-            high: split_off(&mut high, if ty == KvType::Turbo3 { n.div_ceil(32) } else { 0 }),
+            high: split_off(
+                &mut high,
+                if ty == KvType::Turbo3 {
+                    n.div_ceil(32)
+                } else {
+                    0
+                },
+            ),
             scales: split_off(&mut scales, ty.scale_blocks(n)),
         };
-        encode_group(ty, group, planes)?;
+        encode_group::<I>(ty, group, planes)?;
     }
     Ok(())
 }
@@ -88,13 +96,17 @@ fn split_off<'a, T>(slice: &mut &'a mut [T], count: usize) -> &'a mut [T] {
 /// Encodes every group to nowhere, to learn whether one overflows.
 #[cold]
 #[inline(never)]
-fn check_scales(ty: KvType, head: &[f32]) -> Result<(), Fault> {
+fn check_scales<I: Isa>(ty: KvType, head: &[f32]) -> Result<(), Fault> {
     let mut rest = head;
     for n in rotation_groups(head.len()) {
         let (group, after) = rest.split_at(n);
         rest = after;
-        let planes = Planes { low: &mut [0; 32], high: &mut [0; 4], scales: &mut [0; 4] };
-        encode_group(ty, group, planes)?;
+        let planes = Planes {
+            low: &mut [0; 32],
+            high: &mut [0; 4],
+            scales: &mut [0; 4],
+        };
+        encode_group::<I>(ty, group, planes)?;
     }
     Ok(())
 }
@@ -112,33 +124,38 @@ fn encode_f16(head: &[f32], codes: &mut [u32]) -> Result<(), Fault> {
 }
 
 #[inline(always)]
-fn encode_group(ty: KvType, group: &[f32], planes: Planes<'_>) -> Result<(), Fault> {
+fn encode_group<I: Isa>(ty: KvType, group: &[f32], planes: Planes<'_>) -> Result<(), Fault> {
     match group.len() {
-        128 => encode_group_of::<128>(ty, group, planes),
-        64 => encode_group_of::<64>(ty, group, planes),
-        32 => encode_group_of::<32>(ty, group, planes),
-        _ => encode_group_of::<16>(ty, group, planes),
+        128 => encode_group_of::<I, 128>(ty, group, planes),
+        64 => encode_group_of::<I, 64>(ty, group, planes),
+        32 => encode_group_of::<I, 32>(ty, group, planes),
+        _ => encode_group_of::<I, 16>(ty, group, planes),
     }
 }
 
 #[inline(always)]
-fn encode_group_of<const N: usize>(
+fn encode_group_of<I: Isa, const N: usize>(
     ty: KvType,
     group: &[f32],
     planes: Planes<'_>,
 ) -> Result<(), Fault> {
-    let group = group.first_chunk::<N>().and_then(normalise).ok_or(Fault::NonFinite)?;
+    let group = group
+        .first_chunk::<N>()
+        .and_then(normalise)
+        .ok_or(Fault::NonFinite)?;
     let Some(table) = turbo_table(ty, N) else {
-        return match ty {
-            KvType::Q8_0 => encode_q8(group, planes),
-            _ => encode_q4(group, planes),
+        return match (ty, N) {
+            (KvType::Q8_0, 16) => encode_q8::<I, N, 16>(group, planes),
+            (KvType::Q8_0, _) => encode_q8::<I, N, 32>(group, planes),
+            (_, 16) => encode_q4::<I, N, 16>(group, planes),
+            _ => encode_q4::<I, N, 32>(group, planes),
         };
     };
     let mut codes = [0; N];
     planes.scales[0] = match ty {
-        KvType::Turbo4 => encode_turbo::<N, 8>(group, table, &mut codes),
-        KvType::Turbo3 => encode_turbo::<N, 4>(group, table, &mut codes),
-        _ => encode_turbo::<N, 2>(group, table, &mut codes),
+        KvType::Turbo4 => encode_turbo::<I, N, 8>(group, table, &mut codes),
+        KvType::Turbo3 => encode_turbo::<I, N, 4>(group, table, &mut codes),
+        _ => encode_turbo::<I, N, 2>(group, table, &mut codes),
     }?;
     match ty {
         KvType::Turbo4 => pack4(&codes, planes.low),
@@ -150,14 +167,14 @@ fn encode_group_of<const N: usize>(
 
 /// Lloyd-Max codes of one group, one per byte, with H positive levels; returns the scale's f16 bits.
 #[inline(always)]
-fn encode_turbo<const N: usize, const H: usize>(
+fn encode_turbo<I: Isa, const N: usize, const H: usize>(
     group: Normalised<N>,
     table: &Table,
     codes: &mut [u8; N],
 ) -> Result<u16, Fault> {
     let mut y = group.values;
     let ss = sum_of_squares(&y);
-    rotate(&mut y, Direction::Forward);
+    rotate::<I, N>(&mut y, Direction::Forward);
     let mut limits = [0.0; H];
     let mut steps = [0; H];
     let square = |k: usize| u32::from(table.half[k].unsigned_abs()).pow(2);
@@ -182,24 +199,33 @@ fn encode_turbo<const N: usize, const H: usize>(
 
 /// The integers nearest |y| * 2^exponent / D for D = m * 2^q, ties to the larger, at most `largest`.
 #[inline(always)]
-fn nearest<const N: usize>(y: &[f32], exponent: i32, scale: u16, largest: i32) -> [i8; N] {
-    let mut out = [0; N];
+fn nearest<const B: usize>(y: &[f32; B], exponent: i32, scale: u16, largest: i32) -> [i8; B] {
+    let mut out = [0; B];
     let (m, q) = f16_parts(scale);
     if m == 0 {
         return out;
     }
-    for (out, y) in out.iter_mut().zip(y) {
+    let (divisor, k) = (m as i32 as f32, exponent - q + 1);
+    for i in 0..B {
         // Integers below 2^24: the truncated f32 quotient is the integer quotient.
-        let twice = scale_pow2(y.abs(), exponent - q + 1) as i32;
-        let quotient = (twice as f32 / m as i32 as f32) as i32;
-        let level = ((quotient + 1) >> 1).min(largest) as i8;
-        *out = if *y < 0.0 { -level } else { level };
+        let twice = trunc(scale_pow2(y[i].abs(), k));
+        let quotient = trunc(twice as f32 / divisor);
+        let level = ((quotient + 1) >> 1).min(largest);
+        out[i] = if y[i] < 0.0 { -level } else { level } as i8;
     }
     out
 }
 
+/// The integer part of 0 <= x < 2^23, by dropping bits: no range check as in a cast.
 #[inline(always)]
-fn max_magnitude(y: &[f32]) -> f32 {
+fn trunc(x: f32) -> i32 {
+    let drop = 150 - exponent_field(x) as i32;
+    let mantissa = (x.to_bits() & 0x007f_ffff | 0x0080_0000) as i32;
+    if drop > 31 { 0 } else { mantissa >> drop }
+}
+
+#[inline(always)]
+fn max_magnitude<const B: usize>(y: &[f32; B]) -> f32 {
     let mut bits = 0;
     for v in y {
         bits = bits.max(v.to_bits() & 0x7fff_ffff);
@@ -207,41 +233,44 @@ fn max_magnitude(y: &[f32]) -> f32 {
     f32::from_bits(bits)
 }
 
+/// q8_0 of one group, in scale blocks of B values.
 #[inline(always)]
-fn encode_q8<const N: usize>(
+fn encode_q8<I: Isa, const N: usize, const B: usize>(
     mut group: Normalised<N>,
     planes: Planes<'_>,
 ) -> Result<(), Fault> {
-    rotate_scaled(&mut group, Direction::Forward);
+    rotate_scaled::<I, N>(&mut group, Direction::Forward);
     let exponent = group.exponent();
-    let blocks = group.values.chunks(32).zip(planes.low.chunks_mut(8));
+    let blocks = group.values.as_chunks::<B>().0.iter().zip(planes.low.chunks_exact_mut(B / 4));
     for ((y, words), stored) in blocks.zip(planes.scales) {
         let scale = f16_scale_of_max(max_magnitude(y), exponent).ok_or(Fault::Overflow)?;
         *stored = scale;
-        pack8(&nearest::<32>(y, exponent, scale, 127), words);
+        pack8(&nearest(y, exponent, scale, 127), words);
     }
     Ok(())
 }
 
+/// q4_0 of one group, in scale blocks of B values.
 #[inline(always)]
-fn encode_q4<const N: usize>(
+fn encode_q4<I: Isa, const N: usize, const B: usize>(
     mut group: Normalised<N>,
     planes: Planes<'_>,
 ) -> Result<(), Fault> {
-    rotate_scaled(&mut group, Direction::Forward);
+    rotate_scaled::<I, N>(&mut group, Direction::Forward);
     let exponent = group.exponent();
-    let blocks = group.values.chunks(32).zip(planes.low.chunks_mut(4));
+    let blocks = group.values.as_chunks::<B>().0.iter().zip(planes.low.chunks_exact_mut(B / 8));
     for ((y, words), stored) in blocks.zip(planes.scales) {
         let max = max_magnitude(y);
         let scale = f16_from_f32(scale_pow2(max, exponent - 3)).ok_or(Fault::Overflow)?;
         // The value of largest magnitude gets level -8, so a positive one negates the scale.
         let negate = y.iter().find(|v| v.abs() == max).is_some_and(|&v| v > 0.0) && scale != 0;
         *stored = scale | u16::from(negate) << 15;
-        let levels = nearest::<32>(y, exponent, scale, 8);
-        let codes = levels.map(|level| {
-            let level = if negate { -level } else { level };
-            (8 + level.min(7)) as u8
-        });
+        let levels = nearest(y, exponent, scale, 8);
+        let mut codes = [0; B];
+        for i in 0..B {
+            let level = if negate { -levels[i] } else { levels[i] };
+            codes[i] = (8 + level.min(7)) as u8;
+        }
         pack4(&codes, words);
     }
     Ok(())

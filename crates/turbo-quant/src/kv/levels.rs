@@ -2,6 +2,7 @@
 
 use super::{check_lengths, turbo_table};
 use crate::kv_type::{KvType, rotation_groups};
+use crate::simd::Isa;
 
 /// The levels of q4_0's codes.
 static Q4_LEVELS: [i8; 16] = [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
@@ -17,27 +18,15 @@ pub fn levels_head(ty: KvType, head_dim: usize, codes: &[u32], out: &mut [i8]) {
     crate::simd::levels_head(ty, codes, out);
 }
 
-/// The plain path; the SIMD path calls `expand_group` of its own.
 #[inline(always)]
-pub(crate) fn levels_head_body(ty: KvType, codes: &[u32], out: &mut [i8]) {
-    each_group(ty, codes, out, expand);
-}
-
-/// Calls `expand(ty, n, low words, high words, levels)` for every rotation group.
-#[inline(always)]
-pub(crate) fn each_group(
-    ty: KvType,
-    codes: &[u32],
-    out: &mut [i8],
-    mut expand: impl FnMut(KvType, usize, &[u32], &[u32], &mut [i8]),
-) {
+pub(crate) fn levels_head_body<I: Isa>(ty: KvType, codes: &[u32], out: &mut [i8]) {
     let (mut low, mut high) = codes.split_at(out.len() * ty.low_bits() / 32);
     let mut rest = out;
     for n in rotation_groups(rest.len()) {
         let (levels, after) = rest.split_at_mut(n);
         let (group_low, low_after) = low.split_at(n * ty.low_bits() / 32);
         let (group_high, high_after) = high.split_at(n.div_ceil(32).min(high.len()));
-        expand(ty, n, group_low, group_high, levels);
+        I::expand(ty, n, group_low, group_high, levels);
         (low, high, rest) = (low_after, high_after, after);
     }
 }

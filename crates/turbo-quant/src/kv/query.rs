@@ -2,6 +2,7 @@
 
 use super::{Fault, block_shift};
 use crate::kv_type::{KvType, rotation_groups};
+use crate::simd::Isa;
 use crate::turbo::exact::{exponent_field, scale_pow2};
 use crate::turbo::rotate::{Direction, normalise, rotate_scaled};
 
@@ -42,13 +43,21 @@ pub fn quantize_query(
     q: &mut [i16],
     scratch: &mut [f32],
 ) -> Result<QueryCodes, Fault> {
-    assert!(head.len().is_multiple_of(16), "a query head of {} values", head.len());
-    assert_eq!((q.len(), scratch.len()), (head.len(), head.len()), "lengths of a query's buffers");
+    assert!(
+        head.len().is_multiple_of(16),
+        "a query head of {} values",
+        head.len()
+    );
+    assert_eq!(
+        (q.len(), scratch.len()),
+        (head.len(), head.len()),
+        "lengths of a query's buffers"
+    );
     crate::simd::quantize_query(head, wide, q, scratch)
 }
 
 #[inline(always)]
-pub(crate) fn quantize_query_body(
+pub(crate) fn quantize_query_body<I: Isa>(
     head: &[f32],
     wide: bool,
     q: &mut [i16],
@@ -61,14 +70,17 @@ pub(crate) fn quantize_query_body(
     if field == 255 {
         return Err(Fault::NonFinite);
     }
-    rotate_into(head, field, scratch);
+    rotate_into::<I>(head, field, scratch);
     let mut largest = 0;
     for v in &*scratch {
         largest = largest.max(v.to_bits() & 0x7fff_ffff);
     }
     if largest == 0 {
         q.fill(0);
-        return Ok(QueryCodes { recip: 0.0, exponent: 0 });
+        return Ok(QueryCodes {
+            recip: 0.0,
+            exponent: 0,
+        });
     }
     let top = (largest >> 23) as i32 - 127;
     let m16 = ((largest & 0x007f_ffff | 0x0080_0000) + 255) >> 8;
@@ -80,29 +92,34 @@ pub(crate) fn quantize_query_body(
     }
     let reciprocal = ((1 << 31) / inverse << 14) + ((1 << 31) % inverse << 14) / inverse;
     let exponent = top + 9 + field as i32 - 127 - 45 - wider;
-    Ok(QueryCodes { recip: reciprocal as i32 as f32, exponent })
+    Ok(QueryCodes {
+        recip: reciprocal as i32 as f32,
+        exponent,
+    })
 }
 
 /// Rotates group by group into `out`, all in the frame of the exponent field `field`.
 #[inline(always)]
-fn rotate_into(head: &[f32], field: u32, out: &mut [f32]) {
+fn rotate_into<I: Isa>(head: &[f32], field: u32, out: &mut [f32]) {
     let mut at = 0;
     for n in rotation_groups(head.len()) {
         let (group, out) = (&head[at..at + n], &mut out[at..at + n]);
         match n {
-            128 => rotate_group_into::<128>(group, field, out),
-            64 => rotate_group_into::<64>(group, field, out),
-            32 => rotate_group_into::<32>(group, field, out),
-            _ => rotate_group_into::<16>(group, field, out),
+            128 => rotate_group_into::<I, 128>(group, field, out),
+            64 => rotate_group_into::<I, 64>(group, field, out),
+            32 => rotate_group_into::<I, 32>(group, field, out),
+            _ => rotate_group_into::<I, 16>(group, field, out),
         }
         at += n;
     }
 }
 
 #[inline(always)]
-fn rotate_group_into<const N: usize>(group: &[f32], field: u32, out: &mut [f32]) {
-    let Some(mut group) = group.first_chunk::<N>().and_then(normalise) else { return };
-    rotate_scaled(&mut group, Direction::Forward);
+fn rotate_group_into<I: Isa, const N: usize>(group: &[f32], field: u32, out: &mut [f32]) {
+    let Some(mut group) = group.first_chunk::<N>().and_then(normalise) else {
+        return;
+    };
+    rotate_scaled::<I, N>(&mut group, Direction::Forward);
     let k = group.field as i32 - field as i32;
     for (out, &y) in out.iter_mut().zip(&group.values) {
         *out = scale_pow2(y, k);

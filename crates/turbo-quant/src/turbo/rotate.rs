@@ -3,6 +3,7 @@
 use super::exact::{exponent_field, scale_pow2};
 use super::signs::{S1_MASKS, S2_MASKS};
 use crate::kv_type::rotation_groups;
+use crate::simd::Isa;
 
 /// Which way a head is rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,8 @@ pub fn normalise<const N: usize>(x: &[f32; N]) -> Option<Normalised<N>> {
     let mut values = [0.0; N];
     for i in 0..N {
         let own = exponent_field(x[i]);
-        let moved = (x[i].to_bits() & 0x807f_ffff) | (own.wrapping_add(127).wrapping_sub(field) << 23);
+        let moved =
+            (x[i].to_bits() & 0x807f_ffff) | (own.wrapping_add(127).wrapping_sub(field) << 23);
         let kept = own != 0 && field - own <= 60;
         values[i] = f32::from_bits(if kept { moved } else { 0 });
     }
@@ -82,12 +84,28 @@ fn stage<const N: usize, const H: usize>(x: &mut [f32; N]) {
     }
 }
 
+/// A stage of stride H < 8 within lanes of 8: the lane holding b of a pair becomes a + (-b), which is a - b.
+#[inline(always)]
+fn lane_stage<const N: usize, const H: usize>(x: &mut [f32; N]) {
+    for lane in x.as_chunks_mut::<8>().0 {
+        let from = *lane;
+        let mut signed = from;
+        for i in 0..8 {
+            let negative = if i & H == 0 { 0 } else { 1 << 31 };
+            signed[i] = f32::from_bits(from[i].to_bits() ^ negative);
+        }
+        for i in 0..8 {
+            lane[i] = from[i ^ H] + signed[i];
+        }
+    }
+}
+
 /// Walsh-Hadamard transform in natural order, not scaled: strides 1, 2, 4, .. N/2. N is 16, 32, 64 or 128.
 #[inline(always)]
 pub fn fwht<const N: usize>(x: &mut [f32; N]) {
-    stage::<N, 1>(x);
-    stage::<N, 2>(x);
-    stage::<N, 4>(x);
+    lane_stage::<N, 1>(x);
+    lane_stage::<N, 2>(x);
+    lane_stage::<N, 4>(x);
     stage::<N, 8>(x);
     stage::<N, 16>(x);
     stage::<N, 32>(x);
@@ -96,33 +114,35 @@ pub fn fwht<const N: usize>(x: &mut [f32; N]) {
 
 /// Rotates a group; the result is sqrt(N) times too large.
 #[inline(always)]
-pub fn rotate<const N: usize>(x: &mut [f32; N], direction: Direction) {
+pub(crate) fn rotate<I: Isa, const N: usize>(x: &mut [f32; N], direction: Direction) {
     let (first, second) = match direction {
         Direction::Forward => (&S1_MASKS, &S2_MASKS),
         Direction::Inverse => (&S2_MASKS, &S1_MASKS),
     };
     flip(x, first);
-    fwht(x);
+    I::fwht(x);
     flip(x, second);
 }
 
 /// Rotates a normalised group and multiplies it by f32(1/sqrt N).
 #[inline(always)]
-pub(crate) fn rotate_scaled<const N: usize>(group: &mut Normalised<N>, direction: Direction) {
-    rotate(&mut group.values, direction);
+pub(crate) fn rotate_scaled<I: Isa, const N: usize>(group: &mut Normalised<N>, direction: Direction) {
+    rotate::<I, N>(&mut group.values, direction);
     for v in &mut group.values {
         *v *= inv_sqrt(N);
     }
 }
 
 #[inline(always)]
-fn rotate_group<const N: usize>(x: &mut [f32], direction: Direction) {
-    let Some(x) = x.first_chunk_mut::<N>() else { return };
+fn rotate_group<I: Isa, const N: usize>(x: &mut [f32], direction: Direction) {
+    let Some(x) = x.first_chunk_mut::<N>() else {
+        return;
+    };
     let Some(mut group) = normalise(x) else {
         x.fill(f32::from_bits(0x7fc0_0000));
         return;
     };
-    rotate_scaled(&mut group, direction);
+    rotate_scaled::<I, N>(&mut group, direction);
     let exponent = group.exponent();
     for i in 0..N {
         x[i] = scale_pow2(group.values[i], exponent);
@@ -130,15 +150,15 @@ fn rotate_group<const N: usize>(x: &mut [f32], direction: Direction) {
 }
 
 #[inline(always)]
-pub(crate) fn rotate_head_body(x: &mut [f32], direction: Direction) {
+pub(crate) fn rotate_head_body<I: Isa>(x: &mut [f32], direction: Direction) {
     let mut rest = x;
     for n in rotation_groups(rest.len()) {
         let (group, after) = rest.split_at_mut(n);
         match n {
-            128 => rotate_group::<128>(group, direction),
-            64 => rotate_group::<64>(group, direction),
-            32 => rotate_group::<32>(group, direction),
-            _ => rotate_group::<16>(group, direction),
+            128 => rotate_group::<I, 128>(group, direction),
+            64 => rotate_group::<I, 64>(group, direction),
+            32 => rotate_group::<I, 32>(group, direction),
+            _ => rotate_group::<I, 16>(group, direction),
         }
         rest = after;
     }

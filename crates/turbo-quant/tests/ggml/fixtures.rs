@@ -14,8 +14,12 @@ const TYPES: [&str; 26] = [
 fn rows(mut check: impl FnMut(&str, GgmlType, &[u8], &[f32])) {
     for name in TYPES {
         let expected = std::fs::read(fixture(&format!("quant/{name}.f32"))).expect("values");
-        let expected: Vec<f32> =
-            expected.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        let expected: Vec<f32> = expected
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&word| f32::from_le_bytes(word))
+            .collect();
         let mut rest = expected.as_slice();
         let file = GgufFile::open(&fixture(&format!("quant/{name}.gguf"))).expect("a GGUF file");
         for tensor in file.tensors() {
@@ -36,7 +40,11 @@ fn rows(mut check: impl FnMut(&str, GgmlType, &[u8], &[f32])) {
 
 fn assert_same_bits(label: &str, got: impl Iterator<Item = f32>, want: &[f32]) {
     for (i, (got, want)) in got.zip(want).enumerate() {
-        assert_eq!(got.to_bits(), want.to_bits(), "{label} value {i}: got {got}, want {want}");
+        assert_eq!(
+            got.to_bits(),
+            want.to_bits(),
+            "{label} value {i}: got {got}, want {want}"
+        );
     }
 }
 
@@ -61,7 +69,10 @@ fn planes_multiplied_out_have_the_expected_bits() {
             (vec![0; n], vec![f32::NAN; subs], vec![f32::NAN; subs]);
         expand(ty, bytes, &mut codes, &mut scales, &mut mins);
         assert!(codes.iter().all(|&code| code >= -127), "{label}");
-        assert!(shape.has_mins || mins.iter().all(|&min| min.to_bits() == 0), "{label}");
+        assert!(
+            shape.has_mins || mins.iter().all(|&min| min.to_bits() == 0),
+            "{label}"
+        );
         let got = codes.iter().enumerate().map(|(i, &code)| {
             let product = scales[i / shape.sub] * f32::from(code);
             // Subtracting +0 changes nothing, not even the sign of a zero.
@@ -80,5 +91,6 @@ fn planes_multiplied_out_have_the_expected_bits() {
 }
 
 fn has_minus_128(q8_0: &[u8]) -> bool {
-    q8_0.chunks_exact(34).any(|block| block[2..].contains(&0x80))
+    q8_0.chunks_exact(34)
+        .any(|block| block[2..].contains(&0x80))
 }

@@ -10,7 +10,8 @@ fn agrees(ty: GgmlType, value: f32, scale: f32, code: i8, min: f32) -> bool {
     let is = |product: f32| {
         value.to_bits() == (product - min).to_bits() || (value.is_nan() && (product - min).is_nan())
     };
-    code >= -127 && (is(scale * f32::from(code)) || (whole_bytes && code == -127 && is(scale * -128.0)))
+    code >= -127
+        && (is(scale * f32::from(code)) || (whole_bytes && code == -127 && is(scale * -128.0)))
 }
 
 proptest! {

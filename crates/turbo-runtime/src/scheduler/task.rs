@@ -1,5 +1,6 @@
 //! One generation while it runs.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use turbo_text::{StreamDecoder, Tokenizer};
@@ -24,7 +25,7 @@ pub(super) struct Task {
     ignore_eos: bool,
     logprobs: Option<usize>,
     sampler: Sampler,
-    decoder: StreamDecoder,
+    decoder: StreamDecoder<Arc<Tokenizer>>,
     stop: StopMatcher,
     sink: EventSink,
     started: Option<Instant>,
@@ -32,7 +33,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(id: RequestId, request: GenerateRequest, tokenizer: &Tokenizer, context: usize, sink: EventSink) -> Self {
+    pub(super) fn new(id: RequestId, request: GenerateRequest, tokenizer: &Arc<Tokenizer>, context: usize, sink: EventSink) -> Self {
         let prompt_tokens = request.prompt.len();
         let room = context - prompt_tokens;
         Self {
@@ -45,7 +46,7 @@ impl Task {
             max_tokens: request.max_tokens.map_or(room, |n| n.min(room)),
             ignore_eos: request.ignore_eos,
             logprobs: request.logprobs,
-            decoder: StreamDecoder::new(tokenizer),
+            decoder: StreamDecoder::new(Arc::clone(tokenizer), false),
             stop: StopMatcher::new(&request.stop),
             sink,
             started: None,

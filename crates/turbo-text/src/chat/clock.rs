@@ -19,21 +19,11 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Seconds since 1970-01-01 UTC; 0 when the host's clock is before that.
 pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A moment broken into UTC calendar fields.
@@ -55,24 +45,14 @@ impl Moment {
         let days = seconds / 86_400;
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let march_month = (5 * from_march + 2) / 153;
         let day = from_march - (153 * march_month + 2) / 5 + 1;
-        let month = if march_month < 10 {
-            march_month + 3
-        } else {
-            march_month - 9
-        };
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let leap =
-            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let day_of_year = if month > 2 {
-            from_march + 60 + u64::from(leap)
-        } else {
-            from_march - 305
-        };
+        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let day_of_year = if month > 2 { from_march + 60 + u64::from(leap) } else { from_march - 305 };
         let second_of_day = seconds % 86_400;
         Self {
             year,
@@ -145,10 +125,7 @@ fn write_directive(out: &mut String, moment: &Moment, directive: char, padded: b
         'D' | 'x' => out.push_str(&strftime_of(moment, &['m', '/', 'd', '/', 'y'])),
         'T' | 'X' => out.push_str(&strftime_of(moment, &['H', ':', 'M', ':', 'S'])),
         'R' => out.push_str(&strftime_of(moment, &['H', ':', 'M'])),
-        'c' => out.push_str(&strftime_of(
-            moment,
-            &['a', ' ', 'b', ' ', 'e', ' ', 'T', ' ', 'Y'],
-        )),
+        'c' => out.push_str(&strftime_of(moment, &['a', ' ', 'b', ' ', 'e', ' ', 'T', ' ', 'Y'])),
         'B' => out.push_str(month_name(moment)),
         'b' | 'h' => out.push_str(&month_name(moment)[..3]),
         'A' => out.push_str(weekday_name(moment)),
@@ -207,18 +184,9 @@ mod tests {
     fn directives_of_real_templates() {
         let moment = 1_722_002_405; // 2024-07-26 14:00:05 UTC
         assert_eq!(strftime("%d %b %Y", moment), "26 Jul 2024");
-        assert_eq!(
-            strftime("%B %-d, %Y at %I:%M %p", moment),
-            "July 26, 2024 at 02:00 PM"
-        );
-        assert_eq!(
-            strftime("%F %T%z %Z", moment),
-            "2024-07-26 14:00:05+0000 UTC"
-        );
-        assert_eq!(
-            strftime("%e|%y|%a|%D|%%|%Q|%", 1_722_902_405),
-            " 6|24|Tue|08/06/24|%|%Q|%"
-        );
+        assert_eq!(strftime("%B %-d, %Y at %I:%M %p", moment), "July 26, 2024 at 02:00 PM");
+        assert_eq!(strftime("%F %T%z %Z", moment), "2024-07-26 14:00:05+0000 UTC");
+        assert_eq!(strftime("%e|%y|%a|%D|%%|%Q|%", 1_722_902_405), " 6|24|Tue|08/06/24|%|%Q|%");
         assert_eq!(strftime("%c", moment), "Fri Jul 26 14:00:05 2024");
     }
 }

@@ -6,10 +6,7 @@
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
-    escape_formatter,
-};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, escape_formatter};
 
 use super::error::{ChatError, RaisedByTemplate};
 use super::{clock, json, python};
@@ -47,12 +44,7 @@ impl Compiled {
 
 fn environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    environment.set_syntax(
-        SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()?,
-    );
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(print_like_python);
@@ -60,13 +52,9 @@ fn environment() -> Result<Environment<'static>, Error> {
     environment.set_debug(true); // keeps the source with an error, to show the failing piece
     environment.set_fuel(Some(FUEL));
     environment.add_filter("tojson", json::tojson);
-    environment.add_filter("string", |value: &Value| {
-        Value::from(python::to_text(value))
-    });
+    environment.add_filter("string", |value: &Value| Value::from(python::to_text(value)));
     environment.add_function("raise_exception", raise_exception);
-    environment.add_function("strftime_now", |format: &str| {
-        clock::strftime(format, clock::now())
-    });
+    environment.add_function("strftime_now", |format: &str| clock::strftime(format, clock::now()));
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     environment.add_function("cycler", minijinja_contrib::globals::cycler);
     Ok(environment)
@@ -77,17 +65,14 @@ fn print_like_python(out: &mut Output, state: &mut State, value: &Value) -> Resu
     match value.kind() {
         ValueKind::Undefined => Ok(()),
         ValueKind::Invalid => escape_formatter(out, state, value),
-        ValueKind::String => out
-            .write_str(value.as_str().unwrap_or_default())
-            .map_err(failed),
+        ValueKind::String => out.write_str(value.as_str().unwrap_or_default()).map_err(failed),
         _ => out.write_str(&python::to_text(value)).map_err(failed),
     }
 }
 
 fn raise_exception(message: &Value, _: Kwargs) -> Result<Value, Error> {
     let message = python::to_text(message);
-    Err(Error::new(ErrorKind::InvalidOperation, message.clone())
-        .with_source(RaisedByTemplate(message)))
+    Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(RaisedByTemplate(message)))
 }
 
 /// Replaces `{% generation %}` and `{% endgeneration %}` (marks for training, no output of their own) by a block that is
@@ -107,11 +92,7 @@ fn without_generation_tags(source: &str) -> String {
             continue;
         };
         let after = &inner[word.len()..];
-        if after
-            .trim_start()
-            .trim_start_matches(['-', '+'])
-            .starts_with("%}")
-        {
+        if after.trim_start().trim_start_matches(['-', '+']).starts_with("%}") {
             out.push_str(&tag[..tag.len() - inner.len()]);
             out.push_str(block);
             rest = after;
@@ -128,9 +109,6 @@ mod tests {
     #[test]
     fn generation_tags_become_plain_blocks() {
         let source = "a{%- generation -%}\n x {% endgeneration %}{% generational %}{%";
-        assert_eq!(
-            without_generation_tags(source),
-            "a{%- if true -%}\n x {% endif %}{% generational %}{%"
-        );
+        assert_eq!(without_generation_tags(source), "a{%- if true -%}\n x {% endif %}{% generational %}{%");
     }
 }

@@ -8,9 +8,7 @@
 #[non_exhaustive]
 pub enum ChatError {
     /// The template is not valid Jinja.
-    #[error(
-        "chat template has a syntax error at line {line}: {detail}; fix the template or pass another one"
-    )]
+    #[error("chat template has a syntax error at line {line}: {detail}; fix the template or pass another one")]
     Syntax {
         /// Line of the template.
         line: usize,
@@ -47,29 +45,17 @@ pub enum ChatError {
 impl ChatError {
     /// The error of a template that does not parse.
     pub(super) fn from_load(error: &minijinja::Error) -> Self {
-        Self::Syntax {
-            line: error.line().unwrap_or(1),
-            detail: describe(error),
-        }
+        Self::Syntax { line: error.line().unwrap_or(1), detail: describe(error) }
     }
 
     /// The error of a template that failed on its input.
     pub(super) fn from_render(error: &minijinja::Error) -> Self {
         if let Some(raised) = find_raised(error) {
-            return Self::Raised {
-                message: raised.0.clone(),
-            };
+            return Self::Raised { message: raised.0.clone() };
         }
         let innermost = innermost(error);
-        let near = innermost
-            .range()
-            .and_then(|range| innermost.template_source()?.get(range))
-            .unwrap_or_default();
-        Self::Render {
-            line: innermost.line().unwrap_or(1),
-            near: shorten(near),
-            detail: describe(innermost),
-        }
+        let near = innermost.range().and_then(|range| innermost.template_source()?.get(range)).unwrap_or_default();
+        Self::Render { line: innermost.line().unwrap_or(1), near: shorten(near), detail: describe(innermost) }
     }
 }
 
@@ -91,9 +77,7 @@ fn find_raised(error: &minijinja::Error) -> Option<&RaisedByTemplate> {
 
 fn innermost(error: &minijinja::Error) -> &minijinja::Error {
     let mut found = error;
-    while let Some(inner) =
-        std::error::Error::source(found).and_then(|source| source.downcast_ref())
-    {
+    while let Some(inner) = std::error::Error::source(found).and_then(|source| source.downcast_ref()) {
         found = inner;
     }
     found

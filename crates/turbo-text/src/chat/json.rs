@@ -25,19 +25,14 @@ pub(super) fn to_template(json: &serde_json::Value) -> Value {
         },
         serde_json::Value::String(text) => Value::from(text.as_str()),
         serde_json::Value::Array(items) => items.iter().map(to_template).collect(),
-        serde_json::Value::Object(map) => Value::from_pairs(
-            map.iter()
-                .map(|(key, value)| (key.as_str(), to_template(value))),
-        ),
+        serde_json::Value::Object(map) => {
+            Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_template(value))))
+        }
     }
 }
 
 /// The filter `tojson(indent=none, separators=none, sort_keys=false, ensure_ascii=false)`.
-pub(super) fn tojson(
-    value: &Value,
-    indent: Option<Value>,
-    options: Kwargs,
-) -> Result<Value, Error> {
+pub(super) fn tojson(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<Value, Error> {
     let indent = match indent {
         Some(indent) => Some(indent),
         None => options.get::<Option<Value>>("indent")?,
@@ -51,18 +46,13 @@ pub(super) fn tojson(
             let part = |index| pair.get_item_by_index(index).map(|part| part.to_string());
             (part(0)?, part(1)?)
         }
-        _ => (
-            String::from(if indent.is_some() { "," } else { ", " }),
-            String::from(": "),
-        ),
+        _ => (String::from(if indent.is_some() { "," } else { ", " }), String::from(": ")),
     };
     let writer_options = Options {
         indent,
         separators,
         sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-        ascii: options
-            .get::<Option<bool>>("ensure_ascii")?
-            .unwrap_or(false),
+        ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
     };
     options.assert_all_used()?;
     let mut out = String::new();
@@ -77,12 +67,7 @@ struct Options {
     ascii: bool,
 }
 
-fn write_value(
-    out: &mut String,
-    value: &Value,
-    options: &Options,
-    depth: usize,
-) -> Result<(), Error> {
+fn write_value(out: &mut String, value: &Value, options: &Options, depth: usize) -> Result<(), Error> {
     if depth > MAX_DEPTH {
         return Err(Error::new(
             ErrorKind::InvalidOperation,
@@ -99,14 +84,9 @@ fn write_value(
         ValueKind::String => write_string(out, value.as_str().unwrap_or_default(), options.ascii),
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();
-            write_items(
-                out,
-                ('[', ']'),
-                items.len(),
-                options,
-                depth,
-                |out, index| write_value(out, &items[index], options, depth + 1),
-            )?;
+            write_items(out, ('[', ']'), items.len(), options, depth, |out, index| {
+                write_value(out, &items[index], options, depth + 1)
+            })?;
         }
         ValueKind::Map => {
             let mut keys: Vec<Value> = value.try_iter()?.collect();

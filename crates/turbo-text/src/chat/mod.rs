@@ -7,6 +7,7 @@
 mod clock;
 mod environment;
 mod error;
+mod from_gguf;
 mod json;
 mod python;
 
@@ -73,10 +74,7 @@ impl ChatTemplate {
     /// Never: the source is a constant, and a test parses it.
     pub fn chatml() -> Self {
         let template = Self::from_source(CHATML).expect("the built-in ChatML template parses");
-        Self {
-            is_default: true,
-            ..template
-        }
+        Self { is_default: true, ..template }
     }
 
     /// The Jinja source.
@@ -104,25 +102,15 @@ impl ChatTemplate {
 
 fn variables(input: &RenderInput) -> Value {
     let list = |items: &[serde_json::Value]| items.iter().map(json::to_template).collect::<Value>();
-    let tools = if input.tools.is_empty() {
-        Value::from(())
-    } else {
-        list(&input.tools)
-    };
+    let tools = if input.tools.is_empty() { Value::from(()) } else { list(&input.tools) };
     let own = [
         ("messages", list(&input.messages)),
         ("tools", tools),
         ("documents", Value::from(())),
-        (
-            "add_generation_prompt",
-            Value::from(input.add_generation_prompt),
-        ),
+        ("add_generation_prompt", Value::from(input.add_generation_prompt)),
         ("bos_token", Value::from(input.bos_token.as_str())),
         ("eos_token", Value::from(input.eos_token.as_str())),
     ];
-    let extra = input
-        .extra
-        .iter()
-        .map(|(key, value)| (key.as_str(), json::to_template(value)));
+    let extra = input.extra.iter().map(|(key, value)| (key.as_str(), json::to_template(value)));
     Value::from_pairs(own.into_iter().chain(extra))
 }

@@ -69,11 +69,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
 
 /// Python prefers single quotes, and takes double quotes where that saves an escape.
 fn write_quoted(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for c in text.chars() {
         match c {
@@ -82,9 +78,7 @@ fn write_quoted(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\\' => out.push_str("\\\\"),
             c if c == quote => out.extend(['\\', c]),
-            c if c.is_control() && u32::from(c) < 0x100 => {
-                out.push_str(&format!("\\x{:02x}", u32::from(c)))
-            }
+            c if c.is_control() && u32::from(c) < 0x100 => out.push_str(&format!("\\x{:02x}", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -103,26 +97,15 @@ pub(super) fn float_repr(value: f64) -> String {
     if value != 0.0 && !(1e-4..1e16).contains(&magnitude) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent
-            .strip_prefix('-')
-            .map_or(('+', exponent), |rest| ('-', rest));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
         return format!("{digits}e{sign}{exponent:0>2}");
     }
     let text = format!("{value}");
-    if text.contains('.') {
-        text
-    } else {
-        format!("{text}.0")
-    }
+    if text.contains('.') { text } else { format!("{text}.0") }
 }
 
 /// Python methods that `pycompat` does not know, then `pycompat` itself.
-pub(super) fn unknown_method(
-    state: &mut State,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
+pub(super) fn unknown_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     if let Some(text) = value.as_str()
         && let Some(found) = string_method(text, method, args)
     {
@@ -137,12 +120,8 @@ pub(super) fn unknown_method(
 
 fn string_method(text: &str, method: &str, args: &[Value]) -> Option<Result<Value, Error>> {
     Some(match method {
-        "removeprefix" => {
-            one(args).map(|prefix| Value::from(text.strip_prefix(prefix).unwrap_or(text)))
-        }
-        "removesuffix" => {
-            one(args).map(|suffix| Value::from(text.strip_suffix(suffix).unwrap_or(text)))
-        }
+        "removeprefix" => one(args).map(|prefix| Value::from(text.strip_prefix(prefix).unwrap_or(text))),
+        "removesuffix" => one(args).map(|suffix| Value::from(text.strip_suffix(suffix).unwrap_or(text))),
         "partition" => separator(args).map(|at| match text.split_once(at) {
             Some((head, tail)) => triple([head, at, tail]),
             None => triple([text, "", ""]),
@@ -152,8 +131,7 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Option<Result<Valu
             None => triple(["", "", text]),
         }),
         "rsplit" => rsplit(text, args),
-        "swapcase" => from_args::<()>(args)
-            .map(|()| Value::from(text.chars().map(swap_case).collect::<String>())),
+        "swapcase" => from_args::<()>(args).map(|()| Value::from(text.chars().map(swap_case).collect::<String>())),
         "zfill" => from_args::<(usize,)>(args).map(|(width,)| {
             let (sign, digits) = text.split_at(usize::from(text.starts_with(['+', '-'])));
             let missing = width.min(1 << 16).saturating_sub(text.chars().count());
@@ -181,8 +159,7 @@ fn triple(parts: [&str; 3]) -> Value {
 
 fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
     let (at, limit): (Option<&str>, Option<i64>) = from_args(args)?;
-    let pieces =
-        usize::try_from(limit.unwrap_or(-1)).map_or(usize::MAX, |limit| limit.saturating_add(1));
+    let pieces = usize::try_from(limit.unwrap_or(-1)).map_or(usize::MAX, |limit| limit.saturating_add(1));
     let mut parts: Vec<&str> = match at {
         Some("") => return Err(Error::new(ErrorKind::InvalidOperation, "empty separator")),
         Some(at) => text.rsplitn(pieces, at).collect(),
@@ -200,9 +177,8 @@ fn rsplit_whitespace(text: &str, pieces: usize) -> Vec<&str> {
             parts.push(rest.trim_end());
             break;
         }
-        let start = rest.rfind(char::is_whitespace).map_or(0, |at| {
-            at + rest[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start =
+            rest.rfind(char::is_whitespace).map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
         parts.push(&rest[start..]);
         rest = rest[..start].trim_end();
     }
@@ -210,11 +186,7 @@ fn rsplit_whitespace(text: &str, pieces: usize) -> Vec<&str> {
 }
 
 fn swap_case(c: char) -> String {
-    if c.is_uppercase() {
-        c.to_lowercase().collect()
-    } else {
-        c.to_uppercase().collect()
-    }
+    if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
 }
 
 #[cfg(test)]

@@ -55,7 +55,11 @@ pub(super) fn hex_text(byte: u8) -> String {
 /// The byte of a text such as `<0x0A>`.
 pub(super) fn parse_hex(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
-    if digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit()) { u8::from_str_radix(digits, 16).ok() } else { None }
+    if digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        u8::from_str_radix(digits, 16).ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

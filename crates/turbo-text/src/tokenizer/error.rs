@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum TextError {
     /// A key without which there is no tokenizer is absent.
-    #[error("metadata key `{key}` is missing: without it text cannot be tokenized; convert the model again with its tokenizer")]
+    #[error(
+        "metadata key `{key}` is missing: without it text cannot be tokenized; convert the model again with its tokenizer"
+    )]
     MissingKey {
         /// The metadata key.
         key: &'static str,
@@ -20,13 +22,17 @@ pub enum TextError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A kind of vocabulary that is not implemented.
-    #[error("tokenizer model `{model}` (`tokenizer.ggml.model`) is not supported; supported are gpt2, llama and gemma4")]
+    #[error(
+        "tokenizer model `{model}` (`tokenizer.ggml.model`) is not supported; supported are gpt2, llama and gemma4"
+    )]
     UnknownModel {
         /// The value of `tokenizer.ggml.model`.
         model: String,
     },
     /// A pre-tokenizer that is not known.
-    #[error("pre-tokenizer `{name}` (`tokenizer.ggml.pre`) is not known, and a guess would give wrong tokens; known are {known}")]
+    #[error(
+        "pre-tokenizer `{name}` (`tokenizer.ggml.pre`) is not known, and a guess would give wrong tokens; known are {known}"
+    )]
     UnknownPreTokenizer {
         /// The value of `tokenizer.ggml.pre`.
         name: String,
@@ -60,7 +66,9 @@ pub enum TextError {
         most: usize,
     },
     /// Two tokens have the same text.
-    #[error("metadata key `tokenizer.ggml.tokens`: tokens {first} and {second} are both {text:?}; each token needs its own text")]
+    #[error(
+        "metadata key `tokenizer.ggml.tokens`: tokens {first} and {second} are both {text:?}; each token needs its own text"
+    )]
     DuplicateToken {
         /// The text.
         text: String,
@@ -70,7 +78,9 @@ pub enum TextError {
         second: u32,
     },
     /// A merge is not two texts with a space between them.
-    #[error("metadata key `tokenizer.ggml.merges`: entry {index} is {text:?}; expected two token texts with a space between them")]
+    #[error(
+        "metadata key `tokenizer.ggml.merges`: entry {index} is {text:?}; expected two token texts with a space between them"
+    )]
     BadMerge {
         /// Index of the merge.
         index: usize,

@@ -8,6 +8,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A map with the fast hasher.
 pub(super) type FastMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<FastHasher>>;
 
+/// A set with the fast hasher.
+pub(super) type FastSet<K> = std::collections::HashSet<K, BuildHasherDefault<FastHasher>>;
+
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// State of the hasher.

@@ -40,10 +40,8 @@ const JAIS2: &str = concat!(
     r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)",
     r"|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"
 );
-const SEED_CODER: &str = concat!(
-    contraction!(),
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
-);
+const SEED_CODER: &str =
+    concat!(contraction!(), r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+");
 const BAILINGMOE: &str = concat!(
     r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
@@ -132,17 +130,14 @@ pub(super) struct Flags {
     pub(super) plain: bool,
     /// A piece of line ends only that is a token needs no merges; BOS is added whatever the file says.
     pub(super) gemma: bool,
-    /// There is no BOS unless the file names one.
-    pub(super) no_bos: bool,
 }
 
-const NONE: Flags = Flags { ignore_merges: false, add_bos: false, plain: false, gemma: false, no_bos: false };
+const NONE: Flags = Flags { ignore_merges: false, add_bos: false, plain: false, gemma: false };
 const WHOLE: Flags = Flags { ignore_merges: true, ..NONE };
 const WHOLE_BOS: Flags = Flags { add_bos: true, ..WHOLE };
 const BOS: Flags = Flags { add_bos: true, ..NONE };
 const PLAIN: Flags = Flags { plain: true, ..NONE };
 const GEMMA: Flags = Flags { gemma: true, ..PLAIN };
-const NO_BOS: Flags = Flags { no_bos: true, ..NONE };
 
 /// Names, expressions, flags.
 type Entry = (&'static [&'static str], &'static [&'static str], Flags);
@@ -151,8 +146,25 @@ const TABLE: &[Entry] = &[
     (&["default"], &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"], NONE),
     (
         &[
-            "gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum", "modern-bert",
-            "jina-v1-en", "jina-v2-code", "roberta-bpe", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4",
+            "gpt-2",
+            "phi-2",
+            "jina-es",
+            "jina-de",
+            "gigachat",
+            "jina-v2-es",
+            "jina-v2-de",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "granite-docling",
+            "exaone4",
         ],
         &[GPT2],
         NONE,
@@ -163,11 +175,9 @@ const TABLE: &[Entry] = &[
         WHOLE_BOS,
     ),
     (&["dbrx", "smaug-bpe"], &[LLAMA3], NONE),
-    (&["chatglm-bpe", "glm4"], &[LLAMA3], NO_BOS),
+    (&["chatglm-bpe", "glm4"], &[LLAMA3], NONE),
     (
-        &[
-            "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2",
-        ],
+        &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2"],
         &[QWEN2],
         NONE,
     ),
@@ -225,10 +235,8 @@ impl PreTokenizer {
     /// The pre-tokenizer of a name.
     pub(super) fn named(name: &str) -> Result<Self, TextError> {
         let found = TABLE.iter().find(|(names, ..)| names.contains(&name));
-        let &(_, expressions, flags) = found.ok_or_else(|| TextError::UnknownPreTokenizer {
-            name: name.to_owned(),
-            known: known_names().join(", "),
-        })?;
+        let &(_, expressions, flags) = found
+            .ok_or_else(|| TextError::UnknownPreTokenizer { name: name.to_owned(), known: known_names().join(", ") })?;
         let patterns = expressions.iter().map(|expression| Pattern::new(expression)).collect::<Result<_, _>>();
         let patterns = patterns.map_err(|detail| TextError::Expression { name: name.to_owned(), detail })?;
         Ok(Self { patterns, flags })
@@ -245,7 +253,11 @@ impl PreTokenizer {
         let (mut from, mut done) = (0, 0);
         for end in ends {
             // The character after the piece starts where the piece ends.
-            let upto = if end == done { from } else { rest.nth(end - done - 1).map_or(text.len(), |(at, c)| at + c.len_utf8()) };
+            let upto = if end == done {
+                from
+            } else {
+                rest.nth(end - done - 1).map_or(text.len(), |(at, c)| at + c.len_utf8())
+            };
             done = end;
             if upto > from {
                 piece(&text[from..upto]);

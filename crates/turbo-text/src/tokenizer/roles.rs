@@ -53,19 +53,40 @@ const BY_TEXT: &[(Role, &[&str])] = &[
     (
         |ids| &mut ids.fim_pre,
         &[
-            "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>", "<|prefix|>",
+            "<|fim_prefix|>",
+            "<fim-prefix>",
+            "<fim_prefix>",
+            "<｜fim▁begin｜>",
+            "<PRE>",
+            "▁<PRE>",
+            "<|code_prefix|>",
+            "<|prefix|>",
         ],
     ),
     (
         |ids| &mut ids.fim_suf,
         &[
-            "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>", "<|suffix|>",
+            "<|fim_suffix|>",
+            "<fim-suffix>",
+            "<fim_suffix>",
+            "<｜fim▁hole｜>",
+            "<SUF>",
+            "▁<SUF>",
+            "<|code_suffix|>",
+            "<|suffix|>",
         ],
     ),
     (
         |ids| &mut ids.fim_mid,
         &[
-            "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>", "<|middle|>",
+            "<|fim_middle|>",
+            "<fim-middle>",
+            "<fim_middle>",
+            "<｜fim▁end｜>",
+            "<MID>",
+            "▁<MID>",
+            "<|code_middle|>",
+            "<|middle|>",
         ],
     ),
     (|ids| &mut ids.fim_pad, &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
@@ -109,7 +130,8 @@ pub(super) fn assign(vocab: &mut Vocab) {
 
 /// Two families have a token that looks like an end and is none.
 fn drop_exceptions(vocab: &mut Vocab) {
-    let ends = |vocab: &Vocab, text: &str| vocab.id(text).filter(|id| vocab.end_of_generation.binary_search(id).is_ok());
+    let ends =
+        |vocab: &Vocab, text: &str| vocab.id(text).filter(|id| vocab.end_of_generation.binary_search(id).is_ok());
     let calls = ends(vocab, "<|call|>").or_else(|| ends(vocab, "<|calls|>")).is_some();
     let harmony = calls && (ends(vocab, "<|return|>").is_some() || ends(vocab, "<|flush|>").is_some());
     if harmony && let Some(id) = ends(vocab, "<|end|>") {
@@ -136,7 +158,8 @@ pub(super) fn assign_strips(vocab: &mut Vocab, spec: &VocabSpec) {
     let architecture = spec.architecture.as_deref().unwrap_or_default();
     let name = spec.model_name.as_deref().unwrap_or_default().to_lowercase();
     let has = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    if has(pre, &["jina-v2-de", "jina-v2-es", "jina-v2-code"]) || has(architecture, &["nomic-bert-moe", "jina-bert-v3"]) {
+    if has(pre, &["jina-v2-de", "jina-v2-es", "jina-v2-code"]) || has(architecture, &["nomic-bert-moe", "jina-bert-v3"])
+    {
         if let Some(id) = vocab.id("<mask>") {
             add(vocab, id, Attributes::STRIP_LEFT);
         }

@@ -207,7 +207,9 @@ fn check_ids(mut special: SpecialIds, n_tokens: usize, warnings: &mut Vec<String
                 if key != PADDING_KEY {
                     return Err(TextError::IdOutOfRange { key, id: u64::from(bad), n_tokens });
                 }
-                warnings.push(format!("{key} is {bad}, but the vocabulary has {n_tokens} tokens; there is no padding token"));
+                warnings.push(format!(
+                    "{key} is {bad}, but the vocabulary has {n_tokens} tokens; there is no padding token"
+                ));
                 *id = None;
             }
             _ => {}

@@ -1,0 +1,105 @@
+//! One tile of the cache, expanded once for all query rows of a task.
+
+use std::ops::Range;
+
+use turbo_backend::{BLOCK_TOKENS as TILE, SideLayout};
+use turbo_quant::kv::levels_head;
+use turbo_quant::turbo::exact::f32_from_f16;
+
+use super::exact::tile::ScaleParts;
+use super::shape::Shape;
+use super::simd::{Keys, ScaleKeys, Simd};
+
+/// Keys of a tile. Slots outside the expanded range hold leftovers.
+#[derive(Default)]
+pub(super) struct KeyTile {
+    /// Coded: biased levels in quads.
+    pub(super) levels: Vec<u8>,
+    /// Coded: scales of every block.
+    pub(super) scales: Vec<Keys<f32>>,
+    /// f16: [key][padded value].
+    pub(super) plain: Vec<f32>,
+    rows: Vec<i8>,
+}
+
+/// Values of a tile. Slots outside the expanded range hold leftovers.
+#[derive(Default)]
+pub(super) struct ValueTile {
+    /// Coded: levels in pairs of keys.
+    pub(super) levels: Vec<i16>,
+    /// Coded: scales of every block.
+    pub(super) scales: Vec<ScaleKeys>,
+    /// f16: [key][padded value].
+    pub(super) plain: Vec<f32>,
+    rows: Vec<i8>,
+}
+
+/// f16 bits of the scales of one block of a unit, key by key.
+fn scale_bits(scales: &[u32], block: usize) -> impl Iterator<Item = u16> {
+    scales[block * TILE / 2..][..TILE / 2].iter().flat_map(|&word| [word as u16, (word >> 16) as u16])
+}
+
+fn expand_levels(side: &SideLayout, codes: &[u32], keys: &Range<usize>, rows: &mut Vec<i8>) {
+    rows.resize(TILE * side.head_dim, 0);
+    for t in keys.clone() {
+        let codes = &codes[t * side.code_words..][..side.code_words];
+        levels_head(side.kv_type, side.head_dim, codes, &mut rows[t * side.head_dim..][..side.head_dim]);
+    }
+}
+
+fn expand_f16(simd: Simd, side: &SideLayout, codes: &[u32], keys: &Range<usize>, plain: &mut Vec<f32>) {
+    let stride = Shape::padded(side.head_dim);
+    if plain.len() != TILE * stride {
+        plain.clear();
+        plain.resize(TILE * stride, 0.0);
+    }
+    for t in keys.clone() {
+        let row = &mut plain[t * stride..][..stride];
+        simd.widen(&codes[t * side.code_words..][..side.code_words], &mut row[..side.head_dim]);
+        row[side.head_dim..].fill(0.0);
+    }
+}
+
+impl KeyTile {
+    /// Expands `keys` of a tile of one K/V head.
+    pub(super) fn expand(&mut self, shape: &Shape<'_>, kv_head: usize, tile: usize, keys: &Range<usize>) {
+        let side = &shape.layer.k;
+        let (codes, scales) = side.unit(shape.k_pool, shape.blocks[tile] as usize, kv_head);
+        if !shape.coded_k() {
+            return expand_f16(shape.simd, side, codes, keys, &mut self.plain);
+        }
+        expand_levels(side, codes, keys, &mut self.rows);
+        self.levels.resize(TILE * side.head_dim, 0);
+        shape.simd.quads(&self.rows, side.head_dim, &mut self.levels);
+        self.scales.resize(shape.k_sizes.len(), [0.0; TILE]);
+        for (b, out) in self.scales.iter_mut().enumerate() {
+            for (out, bits) in out.iter_mut().zip(scale_bits(scales, b)) {
+                *out = f32_from_f16(bits);
+            }
+        }
+    }
+}
+
+impl ValueTile {
+    /// Expands `keys` of a tile of one K/V head.
+    pub(super) fn expand(&mut self, shape: &Shape<'_>, kv_head: usize, tile: usize, keys: &Range<usize>) {
+        let side = &shape.layer.v;
+        let (codes, scales) = side.unit(shape.v_pool, shape.blocks[tile] as usize, kv_head);
+        if !shape.coded_v() {
+            return expand_f16(shape.simd, side, codes, keys, &mut self.plain);
+        }
+        expand_levels(side, codes, keys, &mut self.rows);
+        self.levels.resize(TILE * side.head_dim, 0);
+        shape.simd.pairs(&self.rows, side.head_dim, &mut self.levels);
+        let empty = ScaleKeys { h: [0; TILE], x: [0; TILE], sign: [0; TILE] };
+        self.scales.resize(shape.v_sizes.len(), empty);
+        for (b, out) in self.scales.iter_mut().enumerate() {
+            for (t, bits) in scale_bits(scales, b).enumerate() {
+                let parts = ScaleParts::new(bits);
+                out.h[t] = parts.h;
+                out.x[t] = parts.x;
+                out.sign[t] = -i32::from(parts.negative);
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Attention over the KV cache: parity with the twin, accuracy, faults.
+
+mod accuracy;
+mod case;
+mod faults;
+mod parity;
