@@ -66,9 +66,7 @@ pub enum BackendError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     /// A tensor has a type that this device has no kernel for.
-    #[error(
-        "{device}: tensor {tensor} has type {found}, for which there is no kernel: supported are {supported}"
-    )]
+    #[error("{device}: tensor {tensor} has type {found}, for which there is no kernel: supported are {supported}")]
     WeightType {
         /// The device asked.
         device: String,
@@ -161,9 +159,5 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// An invalid batch, a K/V fault (the sequence's new tokens must then be dropped), a failing device.
-    fn forward(
-        &mut self,
-        items: &[BatchItem<'_>],
-        logits: &mut Vec<f32>,
-    ) -> Result<(), BackendError>;
+    fn forward(&mut self, items: &[BatchItem<'_>], logits: &mut Vec<f32>) -> Result<(), BackendError>;
 }

@@ -121,12 +121,7 @@ impl SideLayout {
     }
 
     /// As [`Self::unit`], to write.
-    pub fn unit_mut<'a>(
-        &self,
-        pool: &'a mut [u32],
-        block: usize,
-        head: usize,
-    ) -> (&'a mut [u32], &'a mut [u32]) {
+    pub fn unit_mut<'a>(&self, pool: &'a mut [u32], block: usize, head: usize) -> (&'a mut [u32], &'a mut [u32]) {
         let at = self.unit_offset(block, head);
         pool[at..at + self.unit_words()].split_at_mut(BLOCK_TOKENS * self.code_words)
     }
@@ -143,10 +138,7 @@ pub struct KvTypes {
 
 impl Default for KvTypes {
     fn default() -> Self {
-        Self {
-            k: KvType::F16,
-            v: KvType::F16,
-        }
+        Self { k: KvType::F16, v: KvType::F16 }
     }
 }
 
@@ -185,21 +177,12 @@ impl KvPoolSpec {
                 KvLayer::new(shape, k, v)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            layers,
-            n_blocks: tokens.div_ceil(BLOCK_TOKENS),
-            kept_f16,
-        })
+        Ok(Self { layers, n_blocks: tokens.div_ceil(BLOCK_TOKENS), kept_f16 })
     }
 
     /// Bytes of the whole pool.
     pub fn bytes(&self) -> u64 {
-        self.n_blocks as u64
-            * self
-                .layers
-                .iter()
-                .map(|l| l.block_bytes() as u64)
-                .sum::<u64>()
+        self.n_blocks as u64 * self.layers.iter().map(|l| l.block_bytes() as u64).sum::<u64>()
     }
 
     /// Bytes of K and V of one token, over all slots.
@@ -222,31 +205,16 @@ mod tests {
 
     #[test]
     fn qwen3_14b_at_32k_needs_what_the_design_states() {
-        let shape = KvShape {
-            n_kv_heads: 8,
-            head_dim_k: 128,
-            head_dim_v: 128,
-        };
-        let pool = |t| {
-            KvPoolSpec::new(&[shape; 40], KvTypes { k: t, v: t }, 32768)
-                .expect("valid heads")
-                .bytes()
-        };
+        let shape = KvShape { n_kv_heads: 8, head_dim_k: 128, head_dim_v: 128 };
+        let pool = |t| KvPoolSpec::new(&[shape; 40], KvTypes { k: t, v: t }, 32768).expect("valid heads").bytes();
         assert_eq!(pool(KvType::F16), 5 << 30);
         assert_eq!(pool(KvType::Turbo4), 1320 << 20);
     }
 
     #[test]
     fn an_odd_head_size_stays_at_f16_and_is_listed() {
-        let shape = KvShape {
-            n_kv_heads: 1,
-            head_dim_k: 72,
-            head_dim_v: 64,
-        };
-        let types = KvTypes {
-            k: KvType::Turbo4,
-            v: KvType::Turbo4,
-        };
+        let shape = KvShape { n_kv_heads: 1, head_dim_k: 72, head_dim_v: 64 };
+        let types = KvTypes { k: KvType::Turbo4, v: KvType::Turbo4 };
         let pool = KvPoolSpec::new(&[shape], types, 64).expect("f16 stores 72");
         assert_eq!(pool.layers[0].k.kv_type, KvType::F16);
         assert_eq!(pool.layers[0].v.kv_type, KvType::Turbo4);

@@ -55,6 +55,19 @@ pub struct RopeTable {
     pub magnitude: f32,
 }
 
+/// A constant part of every key of a cache slot: the bias of the key projection.
+///
+/// Key biases can be a hundred times larger than the rest of a key (Qwen2), which would cost the rest its precision in
+/// any cache type. So the cache holds keys without it, and attention adds it to the scores: the key at
+/// position p is the stored one plus the bias rotated by p.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBias {
+    /// The bias before rope, `n_kv_heads * head_dim_k` values.
+    pub weight: WeightId,
+    /// Index in [`Plan::ropes`] of the rotation.
+    pub rope: usize,
+}
+
 /// Non-linearity of a gated feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -128,7 +141,7 @@ pub enum Step {
     KvWrite {
         /// Index in [`Plan::kv`].
         slot: usize,
-        /// K heads after rope.
+        /// K heads after rope, without the slot's [`KeyBias`].
         k: ValueId,
         /// V heads.
         v: ValueId,
@@ -200,6 +213,8 @@ pub struct Plan {
     pub weights: Vec<Weight>,
     /// KV cache slots.
     pub kv: Vec<KvShape>,
+    /// For every cache slot, what attention adds to its keys.
+    pub key_bias: Vec<Option<KeyBias>>,
     /// Rotary embeddings.
     pub ropes: Vec<RopeTable>,
     /// What to do, in order.
@@ -223,8 +238,6 @@ impl Plan {
 
     /// The layer that the step at this index belongs to, if it is inside one.
     pub fn layer_of(&self, step: usize) -> Option<usize> {
-        self.layer_starts
-            .partition_point(|&start| start <= step)
-            .checked_sub(1)
+        self.layer_starts.partition_point(|&start| start <= step).checked_sub(1)
     }
 }

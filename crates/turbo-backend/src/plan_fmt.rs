@@ -8,14 +8,7 @@ use crate::plan::{Activation, AttentionSpec, Plan, RopeStyle, Step, ValueId, Wei
 /// Header, cache slots (equal neighbours together), rotary embeddings, then the steps layer by layer.
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            architecture,
-            n_layers,
-            d_model,
-            n_vocab,
-            context_length,
-            ..
-        } = self;
+        let Self { architecture, n_layers, d_model, n_vocab, context_length, .. } = self;
         writeln!(
             f,
             "{architecture}: {n_layers} layers, width {d_model}, {n_vocab} token ids, context {context_length}"
@@ -24,11 +17,7 @@ impl Display for Plan {
         for (i, rope) in self.ropes.iter().enumerate() {
             let style = rope.style.name();
             let pairs = rope.inv_freq.len();
-            writeln!(
-                f,
-                "rope {i}: {style}, {pairs} pairs, magnitude {}",
-                rope.magnitude
-            )?;
+            writeln!(f, "rope {i}: {style}, {pairs} pairs, magnitude {}", rope.magnitude)?;
         }
         let mut starts = self.layer_starts.iter().enumerate().peekable();
         for (at, step) in self.steps.iter().enumerate() {
@@ -68,16 +57,14 @@ impl Plan {
         let mut first = 0;
         for run in self.kv.chunk_by(|a, b| a == b) {
             let last = first + run.len() - 1;
-            let KvShape {
-                n_kv_heads,
-                head_dim_k,
-                head_dim_v,
-            } = run[0];
-            writeln!(
-                f,
-                "kv slots {first} to {last}: {n_kv_heads} heads of {head_dim_k} (K) and {head_dim_v} (V)"
-            )?;
+            let KvShape { n_kv_heads, head_dim_k, head_dim_v } = run[0];
+            writeln!(f, "kv slots {first} to {last}: {n_kv_heads} heads of {head_dim_k} (K) and {head_dim_v} (V)")?;
             first = last + 1;
+        }
+        for (slot, bias) in self.key_bias.iter().enumerate() {
+            if let Some(bias) = bias {
+                writeln!(f, "kv slot {slot}: keys without {}, rope {}", self.shown_weight(bias.weight), bias.rope)?;
+            }
         }
         Ok(())
     }
@@ -89,26 +76,10 @@ impl Plan {
             Step::Embed { table, out, scale } => {
                 write!(f, "embed {} = {} * {scale}", value(out), weight(table))
             }
-            Step::RmsNorm {
-                x,
-                weight: w,
-                out,
-                eps,
-            } => {
-                write!(
-                    f,
-                    "rms_norm {} = {} by {}, eps {eps}",
-                    value(out),
-                    value(x),
-                    weight(w)
-                )
+            Step::RmsNorm { x, weight: w, out, eps } => {
+                write!(f, "rms_norm {} = {} by {}, eps {eps}", value(out), value(x), weight(w))
             }
-            Step::MatMul {
-                x,
-                weight: w,
-                bias,
-                out,
-            } => {
+            Step::MatMul { x, weight: w, bias, out } => {
                 write!(f, "mat_mul {} = {} * {}", value(out), weight(w), value(x))?;
                 bias.map_or(Ok(()), |bias| write!(f, " + {}", weight(bias)))
             }
@@ -118,25 +89,11 @@ impl Plan {
             Step::KvWrite { slot, k, v } => {
                 write!(f, "kv_write slot {slot} = {}, {}", value(k), value(v))
             }
-            Step::Attention {
-                slot,
-                q,
-                out,
-                ref spec,
-            } => {
-                write!(
-                    f,
-                    "attention {} = {} over slot {slot}",
-                    value(out),
-                    value(q)
-                )?;
+            Step::Attention { slot, q, out, ref spec } => {
+                write!(f, "attention {} = {} over slot {slot}", value(out), value(q))?;
                 self.fmt_spec(spec, f)
             }
-            Step::GatedAct {
-                gate,
-                up,
-                activation,
-            } => {
+            Step::GatedAct { gate, up, activation } => {
                 let (gate, name) = (value(gate), activation.name());
                 write!(f, "gated_act {gate} = {name}({gate}) * {}", value(up))
             }
@@ -155,16 +112,13 @@ impl Plan {
         if let Some(cap) = spec.soft_cap {
             write!(f, ", soft cap {cap}")?;
         }
-        spec.sinks.map_or(Ok(()), |sinks| {
-            write!(f, ", sinks {}", self.shown_weight(sinks))
-        })
+        spec.sinks.map_or(Ok(()), |sinks| write!(f, ", sinks {}", self.shown_weight(sinks)))
     }
 
     fn shown(&self, id: ValueId) -> String {
-        self.values.get(id.0 as usize).map_or_else(
-            || format!("value {} (missing)", id.0),
-            |value| format!("{}[{}]", value.name, value.width),
-        )
+        self.values
+            .get(id.0 as usize)
+            .map_or_else(|| format!("value {} (missing)", id.0), |value| format!("{}[{}]", value.name, value.width))
     }
 
     fn shown_weight(&self, id: WeightId) -> String {

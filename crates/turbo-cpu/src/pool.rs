@@ -105,7 +105,9 @@ impl ThreadPool {
         let short: *const (dyn Fn(usize) + Sync + '_) = &task;
         // SAFETY: only the lifetime changes. `close` below returns after the last worker has left
         // the gate, and nothing between here and there unwinds, so no worker outlives `task`.
-        let job = Job(unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync)>(short) });
+        let job = Job(unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync)>(short)
+        });
         *lock(&self.shared.job) = Some((job, tasks));
         self.shared.next.store(0, Ordering::Relaxed);
         self.shared.gate.open();

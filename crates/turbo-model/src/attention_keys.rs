@@ -8,19 +8,11 @@ use crate::keys::Keys;
 pub(crate) fn scale(keys: &Keys<'_>, head_dim: usize) -> Result<f32, ModelError> {
     let expected = "a number above 0, or 0 for 1/sqrt(head size)";
     let stated = keys.number("attention.scale", 0.0, |scale| scale >= 0.0, expected)?;
-    Ok(if stated == 0.0 {
-        (1.0 / (head_dim as f64).sqrt()) as f32
-    } else {
-        stated
-    })
+    Ok(if stated == 0.0 { (1.0 / (head_dim as f64).sqrt()) as f32 } else { stated })
 }
 
 /// The sliding window that acts in every layer, if any.
-pub(crate) fn window(
-    keys: &Keys<'_>,
-    hparams: &Hparams,
-    everywhere: bool,
-) -> Result<Option<usize>, ModelError> {
+pub(crate) fn window(keys: &Keys<'_>, hparams: &Hparams, everywhere: bool) -> Result<Option<usize>, ModelError> {
     let suffix = "attention.sliding_window";
     match keys.size(suffix, 0..=u64::from(u32::MAX))? {
         None | Some(0) => Ok(None),

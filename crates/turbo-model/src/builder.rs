@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use turbo_backend::KvShape;
-use turbo_backend::plan::{Plan, RopeTable, Step, Value, ValueId, Weight, WeightId};
+use turbo_backend::plan::{KeyBias, Plan, RopeTable, Step, Value, ValueId, Weight, WeightId};
 use turbo_gguf::{GgmlType, TensorInfo};
 
 use crate::ModelError;
@@ -30,51 +30,36 @@ impl<'a> Builder<'a> {
             values: Vec::new(),
             weights: Vec::new(),
             kv: Vec::new(),
+            key_bias: Vec::new(),
             ropes: Vec::new(),
             steps: Vec::new(),
             layer_starts: Vec::new(),
             logits: ValueId(0),
         };
-        Self {
-            keys,
-            plan,
-            weights: HashMap::new(),
-            used: HashSet::new(),
-        }
+        Self { keys, plan, weights: HashMap::new(), used: HashSet::new() }
     }
 
     /// The activation of this name and width: layers that ask for the same one share it.
     pub(crate) fn value(&mut self, name: &str, width: usize) -> ValueId {
         let values = &mut self.plan.values;
-        let index = values
-            .iter()
-            .position(|v| v.name == name && v.width == width)
-            .unwrap_or_else(|| {
-                values.push(Value {
-                    name: name.to_owned(),
-                    width,
-                });
-                values.len() - 1
-            });
+        let index = values.iter().position(|v| v.name == name && v.width == width).unwrap_or_else(|| {
+            values.push(Value { name: name.to_owned(), width });
+            values.len() - 1
+        });
         ValueId(index as u32)
     }
 
     /// A tensor that must be there in this shape (row length first).
     pub(crate) fn weight(&mut self, tensor: &str, shape: &[usize]) -> Result<WeightId, ModelError> {
-        self.optional(tensor, shape)?
-            .ok_or_else(|| ModelError::MissingTensor {
-                file: self.keys.file_name(),
-                tensor: tensor.to_owned(),
-                expected: shape.iter().map(|&n| n as u64).collect(),
-            })
+        self.optional(tensor, shape)?.ok_or_else(|| ModelError::MissingTensor {
+            file: self.keys.file_name(),
+            tensor: tensor.to_owned(),
+            expected: shape.iter().map(|&n| n as u64).collect(),
+        })
     }
 
     /// A tensor that may be absent but otherwise has this shape.
-    pub(crate) fn optional(
-        &mut self,
-        tensor: &str,
-        shape: &[usize],
-    ) -> Result<Option<WeightId>, ModelError> {
+    pub(crate) fn optional(&mut self, tensor: &str, shape: &[usize]) -> Result<Option<WeightId>, ModelError> {
         if let Some(&known) = self.weights.get(tensor) {
             return Ok(Some(known));
         }
@@ -94,11 +79,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The values of an F32 vector of frequency divisors, if the tensor is there.
-    pub(crate) fn divisors(
-        &mut self,
-        tensor: &str,
-        len: usize,
-    ) -> Result<Option<Vec<f32>>, ModelError> {
+    pub(crate) fn divisors(&mut self, tensor: &str, len: usize) -> Result<Option<Vec<f32>>, ModelError> {
         let Some(info) = self.find(tensor, &[len])? else {
             return Ok(None);
         };
@@ -119,33 +100,19 @@ impl<'a> Builder<'a> {
         let (chunks, _) = bytes.as_chunks::<4>();
         let values: Vec<f32> = chunks.iter().map(|&b| f32::from_le_bytes(b)).collect();
         match values.iter().find(|v| !(v.is_finite() && **v >= 0.001)) {
-            Some(bad) => Err(invalid(
-                format!("holds {bad}"),
-                "finite divisors of at least 0.001",
-            )),
+            Some(bad) => Err(invalid(format!("holds {bad}"), "finite divisors of at least 0.001")),
             None => Ok(Some(values)),
         }
     }
 
-    fn find(
-        &mut self,
-        tensor: &str,
-        shape: &[usize],
-    ) -> Result<Option<&'a TensorInfo>, ModelError> {
+    fn find(&mut self, tensor: &str, shape: &[usize]) -> Result<Option<&'a TensorInfo>, ModelError> {
         let Some(info) = self.keys.file.tensor(tensor) else {
             return Ok(None);
         };
         // Writers may add dimensions of 1 at the end; they change nothing.
-        let significant = info
-            .shape
-            .iter()
-            .rposition(|&n| n != 1)
-            .map_or(1, |last| last + 1);
+        let significant = info.shape.iter().rposition(|&n| n != 1).map_or(1, |last| last + 1);
         let expected: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-        let wanted = expected
-            .iter()
-            .rposition(|&n| n != 1)
-            .map_or(1, |last| last + 1);
+        let wanted = expected.iter().rposition(|&n| n != 1).map_or(1, |last| last + 1);
         if info.shape.get(..significant) != expected.get(..wanted) {
             return Err(ModelError::Shape {
                 file: self.keys.file_name(),
@@ -168,10 +135,19 @@ impl<'a> Builder<'a> {
         self.plan.layer_starts.push(self.plan.steps.len());
     }
 
-    /// A new cache slot.
-    pub(crate) fn kv_slot(&mut self, shape: KvShape) -> usize {
+    /// A new cache slot, with the bias that its keys are stored without.
+    pub(crate) fn kv_slot(&mut self, shape: KvShape, key_bias: Option<KeyBias>) -> usize {
         self.plan.kv.push(shape);
+        self.plan.key_bias.push(key_bias);
         self.plan.kv.len() - 1
+    }
+
+    /// Takes the bias out of the last product that makes `value`.
+    pub(crate) fn take_bias(&mut self, value: ValueId) -> Option<WeightId> {
+        self.plan.steps.iter_mut().rev().find_map(|step| match step {
+            Step::MatMul { bias, out, .. } if *out == value => Some(bias.take()),
+            _ => None,
+        })?
     }
 
     /// A rotary embedding.
@@ -185,13 +161,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// A tensor of the file that no step uses.
     pub(crate) fn finish(mut self, logits: ValueId) -> Result<Plan, ModelError> {
-        if let Some(unused) = self
-            .keys
-            .file
-            .tensors()
-            .iter()
-            .find(|t| !self.used.contains(&t.name))
-        {
+        if let Some(unused) = self.keys.file.tensors().iter().find(|t| !self.used.contains(&t.name)) {
             return Err(ModelError::UnknownTensor {
                 file: self.keys.file_name(),
                 tensor: unused.name.clone(),

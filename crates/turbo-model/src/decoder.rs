@@ -1,7 +1,7 @@
 //! The pre-norm decoder layer that llama, Mistral and Qwen share, as steps.
 
 use turbo_backend::KvShape;
-use turbo_backend::plan::{Activation, AttentionSpec, Plan, RopeStyle, Step, ValueId, WeightId};
+use turbo_backend::plan::{Activation, AttentionSpec, KeyBias, Plan, RopeStyle, Step, ValueId, WeightId};
 
 use crate::ModelError;
 use crate::builder::Builder;
@@ -55,11 +55,7 @@ struct Decoder<'a> {
 }
 
 /// The plan of a model of this family, for a context of `tokens` (the model's own if `None`).
-pub(crate) fn plan(
-    keys: Keys<'_>,
-    traits: &'static Traits,
-    tokens: Option<usize>,
-) -> Result<Plan, ModelError> {
+pub(crate) fn plan(keys: Keys<'_>, traits: &'static Traits, tokens: Option<usize>) -> Result<Plan, ModelError> {
     refuse::check(&keys)?;
     let mut decoder = Decoder::new(&keys, traits, tokens)?;
     let n_vocab = n_vocab(&keys)?.ok_or_else(|| {
@@ -69,11 +65,7 @@ pub(crate) fn plan(
     let (x, shape) = (decoder.x, [decoder.hparams.d_model, n_vocab]);
     let table = decoder.b.weight("token_embd.weight", &shape)?;
     let scale = 1.0;
-    decoder.b.step(Step::Embed {
-        table,
-        out: x,
-        scale,
-    });
+    decoder.b.step(Step::Embed { table, out: x, scale });
     for layer in 0..decoder.hparams.n_layers {
         decoder.b.start_layer();
         decoder.attention(layer)?;
@@ -88,11 +80,7 @@ pub(crate) fn plan(
 }
 
 impl<'a> Decoder<'a> {
-    fn new(
-        keys: &Keys<'a>,
-        traits: &'static Traits,
-        tokens: Option<usize>,
-    ) -> Result<Self, ModelError> {
+    fn new(keys: &Keys<'a>, traits: &'static Traits, tokens: Option<usize>) -> Result<Self, ModelError> {
         let hparams = Hparams::read(keys)?;
         let mut rope = rope_keys::read(keys, &hparams, traits.rope)?;
         let mut b = Builder::new(*keys, &hparams);
@@ -114,36 +102,17 @@ impl<'a> Decoder<'a> {
 
     /// x += output(attention(norm(x))).
     fn attention(&mut self, layer: usize) -> Result<(), ModelError> {
-        let Self {
-            x,
-            hidden,
-            scale,
-            window,
-            ..
-        } = *self;
+        let Self { x, hidden, scale, window, .. } = *self;
         let LayerSizes { n_heads, .. } = self.hparams.layers[layer];
-        let Hparams {
-            d_model,
-            head_dim_v,
-            ..
-        } = self.hparams;
+        let Hparams { d_model, head_dim_v, .. } = self.hparams;
         let norm = format!("blk.{layer}.attn_norm.weight");
         self.norm(x, &norm, d_model, hidden)?;
         let (slot, q) = self.heads(layer)?;
         let out = self.b.value("heads", n_heads * head_dim_v);
         let (soft_cap, sinks) = (None, None);
-        let spec = AttentionSpec {
-            n_heads,
-            scale,
-            window,
-            soft_cap,
-            sinks,
-        };
+        let spec = AttentionSpec { n_heads, scale, window, soft_cap, sinks };
         self.b.step(Step::Attention { slot, q, out, spec });
-        let (name, shape) = (
-            format!("blk.{layer}.attn_output"),
-            [n_heads * head_dim_v, d_model],
-        );
+        let (name, shape) = (format!("blk.{layer}.attn_output"), [n_heads * head_dim_v, d_model]);
         self.linear(out, &name, self.traits.other_bias, shape, hidden)?;
         self.b.step(Step::Add { x, y: hidden });
         Ok(())
@@ -151,23 +120,9 @@ impl<'a> Decoder<'a> {
 
     /// Projects `hidden` to heads, normalises and rotates them, stores K and V: the slot, and Q.
     fn heads(&mut self, layer: usize) -> Result<(usize, ValueId), ModelError> {
-        let Self {
-            hidden,
-            rope,
-            traits,
-            ..
-        } = *self;
-        let LayerSizes {
-            n_heads,
-            n_kv_heads,
-            ..
-        } = self.hparams.layers[layer];
-        let Hparams {
-            d_model,
-            head_dim_k,
-            head_dim_v,
-            ..
-        } = self.hparams;
+        let Self { hidden, rope, traits, .. } = *self;
+        let LayerSizes { n_heads, n_kv_heads, .. } = self.hparams.layers[layer];
+        let Hparams { d_model, head_dim_k, head_dim_v, .. } = self.hparams;
         let mut project = |part: &str, width| {
             let out = self.b.value(part, width);
             let name = format!("blk.{layer}.attn_{part}");
@@ -177,6 +132,7 @@ impl<'a> Decoder<'a> {
         let q = project("q", n_heads * head_dim_k)?;
         let k = project("k", n_kv_heads * head_dim_k)?;
         let v = project("v", n_kv_heads * head_dim_v)?;
+        let key_bias = self.take_key_bias(k, rope);
         for (part, x) in [("q", q), ("k", k)] {
             if traits.qk_norm {
                 let norm = format!("blk.{layer}.attn_{part}_norm.weight");
@@ -185,33 +141,33 @@ impl<'a> Decoder<'a> {
             let head_dim = head_dim_k;
             self.b.step(Step::Rope { x, head_dim, rope });
         }
-        let shape = KvShape {
-            n_kv_heads,
-            head_dim_k,
-            head_dim_v,
-        };
-        let slot = self.b.kv_slot(shape);
+        let shape = KvShape { n_kv_heads, head_dim_k, head_dim_v };
+        let slot = self.b.kv_slot(shape, key_bias);
         self.b.step(Step::KvWrite { slot, k, v });
         Ok((slot, q))
+    }
+
+    /// Takes the bias out of the product that makes `k`, to be added to the scores instead; a norm behind the product
+    /// would mix it with the rest, so it then stays.
+    fn take_key_bias(&mut self, k: ValueId, rope: usize) -> Option<KeyBias> {
+        if self.traits.qk_norm {
+            return None;
+        }
+        let bias = self.b.take_bias(k)?;
+        Some(KeyBias { weight: bias, rope })
     }
 
     /// x += down(silu(gate(norm(x))) * up(norm(x))).
     fn feed_forward(&mut self, layer: usize) -> Result<(), ModelError> {
         let Self { x, hidden, .. } = *self;
         let (d_model, d_ff) = (self.hparams.d_model, self.hparams.layers[layer].d_ff);
-        let (bias, name) = (self.traits.other_bias, |part| {
-            format!("blk.{layer}.ffn_{part}")
-        });
+        let (bias, name) = (self.traits.other_bias, |part| format!("blk.{layer}.ffn_{part}"));
         self.norm(x, &name("norm.weight"), d_model, hidden)?;
         let (gate, up) = (self.b.value("gate", d_ff), self.b.value("up", d_ff));
         self.linear(hidden, &name("gate"), bias, [d_model, d_ff], gate)?;
         self.linear(hidden, &name("up"), bias, [d_model, d_ff], up)?;
         let activation = Activation::Silu;
-        self.b.step(Step::GatedAct {
-            gate,
-            up,
-            activation,
-        });
+        self.b.step(Step::GatedAct { gate, up, activation });
         self.linear(gate, &name("down"), bias, [d_ff, d_model], hidden)?;
         self.b.step(Step::Add { x, y: hidden });
         Ok(())
@@ -225,31 +181,15 @@ impl<'a> Decoder<'a> {
         let weight = output.unwrap_or(table);
         let bias = self.bias("output", self.traits.logits_bias, n_vocab)?;
         let out = self.b.value("logits", n_vocab);
-        self.b.step(Step::MatMul {
-            x,
-            weight,
-            bias,
-            out,
-        });
+        self.b.step(Step::MatMul { x, weight, bias, out });
         Ok(out)
     }
 
     /// `out` = RMS norm of every run of `run` values of `x`.
-    fn norm(
-        &mut self,
-        x: ValueId,
-        tensor: &str,
-        run: usize,
-        out: ValueId,
-    ) -> Result<(), ModelError> {
+    fn norm(&mut self, x: ValueId, tensor: &str, run: usize, out: ValueId) -> Result<(), ModelError> {
         let weight = self.b.weight(tensor, &[run])?;
         let eps = self.hparams.eps;
-        self.b.step(Step::RmsNorm {
-            x,
-            weight,
-            out,
-            eps,
-        });
+        self.b.step(Step::RmsNorm { x, weight, out, eps });
         Ok(())
     }
 
@@ -264,22 +204,12 @@ impl<'a> Decoder<'a> {
     ) -> Result<(), ModelError> {
         let weight = self.b.weight(&format!("{name}.weight"), &shape)?;
         let bias = self.bias(name, presence, shape[1])?;
-        self.b.step(Step::MatMul {
-            x,
-            weight,
-            bias,
-            out,
-        });
+        self.b.step(Step::MatMul { x, weight, bias, out });
         Ok(())
     }
 
     /// `NAME.bias`, where the architecture and the file have it.
-    fn bias(
-        &mut self,
-        name: &str,
-        presence: Presence,
-        width: usize,
-    ) -> Result<Option<WeightId>, ModelError> {
+    fn bias(&mut self, name: &str, presence: Presence, width: usize) -> Result<Option<WeightId>, ModelError> {
         let tensor = format!("{name}.bias");
         match presence {
             Presence::Never => Ok(None),

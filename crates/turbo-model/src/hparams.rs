@@ -41,12 +41,7 @@ impl Hparams {
         let d_model = keys.require_size("embedding_length", 1..=MAX_WIDTH)?;
         let n_layers = n_layers(keys)?;
         let n_heads = keys.sizes("attention.head_count", n_layers, 1..=MAX_HEADS, None)?;
-        let n_kv_heads = keys.sizes(
-            "attention.head_count_kv",
-            n_layers,
-            1..=MAX_HEADS,
-            Some(&n_heads),
-        )?;
+        let n_kv_heads = keys.sizes("attention.head_count_kv", n_layers, 1..=MAX_HEADS, Some(&n_heads))?;
         let d_ff = keys.sizes("feed_forward_length", n_layers, 1..=MAX_WIDTH, None)?;
         for (layer, (&heads, &kv)) in n_heads.iter().zip(&n_kv_heads).enumerate() {
             if !heads.is_multiple_of(kv) {
@@ -76,13 +71,7 @@ impl Hparams {
             context_length: keys.require_size("context_length", 1..=u64::from(u32::MAX))?,
             head_dim_k,
             head_dim_v,
-            layers: layers
-                .map(|((&n_heads, &n_kv_heads), &d_ff)| LayerSizes {
-                    n_heads,
-                    n_kv_heads,
-                    d_ff,
-                })
-                .collect(),
+            layers: layers.map(|((&n_heads, &n_kv_heads), &d_ff)| LayerSizes { n_heads, n_kv_heads, d_ff }).collect(),
             eps: eps(keys)?,
         })
     }
@@ -102,12 +91,7 @@ fn n_layers(keys: &Keys<'_>) -> Result<usize, ModelError> {
     Ok(n_layers)
 }
 
-fn head_dim(
-    keys: &Keys<'_>,
-    suffix: &str,
-    d_model: usize,
-    n_heads: usize,
-) -> Result<usize, ModelError> {
+fn head_dim(keys: &Keys<'_>, suffix: &str, d_model: usize, n_heads: usize) -> Result<usize, ModelError> {
     if let Some(stated) = keys.size(suffix, 1..=MAX_HEAD_DIM)? {
         return Ok(stated);
     }
@@ -125,12 +109,7 @@ fn head_dim(
 fn eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
     let suffix = "attention.layer_norm_rms_epsilon";
     keys.file.metadata().require_f32(&keys.key(suffix))?;
-    keys.number(
-        suffix,
-        0.0,
-        |eps| (0.0..1.0).contains(&eps),
-        "a number from 0 to below 1",
-    )
+    keys.number(suffix, 0.0, |eps| (0.0..1.0).contains(&eps), "a number from 0 to below 1")
 }
 
 /// Number of token ids: the tokenizer's tokens; in a file without them the stated size, or the embedding's rows.

@@ -76,20 +76,14 @@ pub fn describe(file: &GgufFile) -> Result<ModelInfo, ModelError> {
     let number = |suffix: &str| metadata.get_u64(&keys.key(suffix));
     let each = |suffix: &str| metadata.get_u64_or_array(&keys.key(suffix));
     let (d_model, n_heads) = (number("embedding_length")?, each("attention.head_count")?);
-    let split = n_heads
-        .as_ref()
-        .and_then(|n| n.at(0))
-        .and_then(|n| d_model?.checked_div(n));
+    let split = n_heads.as_ref().and_then(|n| n.at(0)).and_then(|n| d_model?.checked_div(n));
     Ok(ModelInfo {
         architecture: keys.architecture.to_owned(),
         supported: arch::NAMES.contains(&keys.architecture),
         name: text("general.name")?,
         size_label: text("general.size_label")?,
         file_type: metadata.get_u64("general.file_type")?.map(file_type_name),
-        parameters: file
-            .tensors()
-            .iter()
-            .fold(0, |sum, t| t.elements().saturating_add(sum)),
+        parameters: file.tensors().iter().fold(0, |sum, t| t.elements().saturating_add(sum)),
         file_bytes: file.file_bytes(),
         n_layers: number("block_count")?,
         d_model,
@@ -124,10 +118,7 @@ fn tensor_types(file: &GgufFile) -> Vec<TensorTypes> {
     let mut by_id = BTreeMap::new();
     for tensor in file.tensors() {
         let entry = by_id.entry(tensor.type_id).or_insert_with(|| TensorTypes {
-            name: tensor.ggml_type().map_or_else(
-                || format!("type {}", tensor.type_id),
-                |ty| ty.name().to_owned(),
-            ),
+            name: tensor.ggml_type().map_or_else(|| format!("type {}", tensor.type_id), |ty| ty.name().to_owned()),
             tensors: 0,
             values: 0,
             bytes: 0,

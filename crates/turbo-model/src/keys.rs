@@ -25,10 +25,7 @@ pub(crate) struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The keys of a file's own architecture.
     pub(crate) fn new(file: &'a GgufFile) -> Result<Self, ModelError> {
-        Ok(Self {
-            file,
-            architecture: file.metadata().require_str("general.architecture")?,
-        })
+        Ok(Self { file, architecture: file.metadata().require_str("general.architecture")? })
     }
 
     /// The file as named in messages.
@@ -42,12 +39,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The error that a key has this value but should have another.
-    pub(crate) fn invalid(
-        &self,
-        suffix: &str,
-        found: impl ToString,
-        expected: impl Into<String>,
-    ) -> ModelError {
+    pub(crate) fn invalid(&self, suffix: &str, found: impl ToString, expected: impl Into<String>) -> ModelError {
         ModelError::InvalidKey {
             file: self.file_name(),
             key: self.key(suffix),
@@ -57,23 +49,13 @@ impl<'a> Keys<'a> {
     }
 
     /// A size within limits, if the key is there.
-    pub(crate) fn size(
-        &self,
-        suffix: &str,
-        limits: RangeInclusive<u64>,
-    ) -> Result<Option<usize>, ModelError> {
+    pub(crate) fn size(&self, suffix: &str, limits: RangeInclusive<u64>) -> Result<Option<usize>, ModelError> {
         let found = self.file.metadata().get_u64(&self.key(suffix))?;
-        found
-            .map(|value| self.check_size(suffix, value, &limits))
-            .transpose()
+        found.map(|value| self.check_size(suffix, value, &limits)).transpose()
     }
 
     /// A size within limits; the key must be there.
-    pub(crate) fn require_size(
-        &self,
-        suffix: &str,
-        limits: RangeInclusive<u64>,
-    ) -> Result<usize, ModelError> {
+    pub(crate) fn require_size(&self, suffix: &str, limits: RangeInclusive<u64>) -> Result<usize, ModelError> {
         let found = self.file.metadata().require_u64(&self.key(suffix))?;
         self.check_size(suffix, found, &limits)
     }
@@ -100,10 +82,7 @@ impl<'a> Keys<'a> {
                 format!("an array of {}", values.len()),
                 format!("one value for each of the {n_layers} layers"),
             )),
-            PerLayer::Each(values) => values
-                .iter()
-                .map(|&value| self.check_size(suffix, value, &limits))
-                .collect(),
+            PerLayer::Each(values) => values.iter().map(|&value| self.check_size(suffix, value, &limits)).collect(),
         }
     }
 
@@ -115,24 +94,11 @@ impl<'a> Keys<'a> {
         valid: impl Fn(f32) -> bool,
         expected: &str,
     ) -> Result<f32, ModelError> {
-        let value = self
-            .file
-            .metadata()
-            .get_f32(&self.key(suffix))?
-            .unwrap_or(default);
-        if value.is_finite() && valid(value) {
-            Ok(value)
-        } else {
-            Err(self.invalid(suffix, value, expected))
-        }
+        let value = self.file.metadata().get_f32(&self.key(suffix))?.unwrap_or(default);
+        if value.is_finite() && valid(value) { Ok(value) } else { Err(self.invalid(suffix, value, expected)) }
     }
 
-    fn check_size(
-        &self,
-        suffix: &str,
-        value: u64,
-        limits: &RangeInclusive<u64>,
-    ) -> Result<usize, ModelError> {
+    fn check_size(&self, suffix: &str, value: u64, limits: &RangeInclusive<u64>) -> Result<usize, ModelError> {
         if limits.contains(&value)
             && let Ok(size) = usize::try_from(value)
         {

@@ -24,16 +24,8 @@ const NEEDS_EXPERTS: &str = "the model needs mixture-of-experts steps (router an
 /// Key, neutral value, what the model needs.
 const REFUSED: &[(&str, Neutral, &str)] = &[
     ("expert_count", Neutral::Off, NEEDS_EXPERTS),
-    (
-        "attention.causal",
-        Neutral::True,
-        "the model is an encoder with two-way attention, which cannot generate text",
-    ),
-    (
-        "attention.temperature_scale",
-        Neutral::Off,
-        "queries scaled by their position are not supported",
-    ),
+    ("attention.causal", Neutral::True, "the model is an encoder with two-way attention, which cannot generate text"),
+    ("attention.temperature_scale", Neutral::Off, "queries scaled by their position are not supported"),
     (
         "attention.sliding_window_pattern",
         Neutral::Off,
@@ -44,46 +36,14 @@ const REFUSED: &[(&str, Neutral, &str)] = &[
         Neutral::Off,
         "layers that share a KV cache are not supported for this architecture",
     ),
-    (
-        "attention.clamp_kqv",
-        Neutral::Off,
-        "clamped queries, keys and values are not supported",
-    ),
-    (
-        "attention.max_alibi_bias",
-        Neutral::Off,
-        "ALiBi position biases are not supported",
-    ),
-    (
-        "attn_logit_softcapping",
-        Neutral::Off,
-        "capped attention scores are not supported for this architecture",
-    ),
-    (
-        "final_logit_softcapping",
-        Neutral::Off,
-        "capped logits are not supported for this architecture",
-    ),
-    (
-        "logit_scale",
-        Neutral::One,
-        "scaled logits are not supported for this architecture",
-    ),
-    (
-        "embedding_scale",
-        Neutral::One,
-        "scaled embeddings are not supported for this architecture",
-    ),
-    (
-        "residual_scale",
-        Neutral::One,
-        "scaled residuals are not supported for this architecture",
-    ),
-    (
-        "use_parallel_residual",
-        Neutral::Off,
-        "parallel residuals are not supported for this architecture",
-    ),
+    ("attention.clamp_kqv", Neutral::Off, "clamped queries, keys and values are not supported"),
+    ("attention.max_alibi_bias", Neutral::Off, "ALiBi position biases are not supported"),
+    ("attn_logit_softcapping", Neutral::Off, "capped attention scores are not supported for this architecture"),
+    ("final_logit_softcapping", Neutral::Off, "capped logits are not supported for this architecture"),
+    ("logit_scale", Neutral::One, "scaled logits are not supported for this architecture"),
+    ("embedding_scale", Neutral::One, "scaled embeddings are not supported for this architecture"),
+    ("residual_scale", Neutral::One, "scaled residuals are not supported for this architecture"),
+    ("use_parallel_residual", Neutral::Off, "parallel residuals are not supported for this architecture"),
     (
         "rope.dimension_sections",
         Neutral::Off,
@@ -114,12 +74,7 @@ pub(crate) fn check(keys: &Keys<'_>) -> Result<(), ModelError> {
             && !neutral.matches(value)
         {
             let (file, found) = (keys.file_name(), value.describe());
-            return Err(ModelError::UnsupportedKey {
-                file,
-                key,
-                found,
-                needs,
-            });
+            return Err(ModelError::UnsupportedKey { file, key, found, needs });
         }
     }
     Ok(())

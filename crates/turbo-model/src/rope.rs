@@ -61,18 +61,12 @@ pub(crate) struct RopeSpec {
 impl RopeSpec {
     /// The frequencies and magnitude this describes.
     pub(crate) fn table(&self) -> RopeTable {
-        let inv_freq = (0..self.dims / 2)
-            .map(|pair| self.frequency(pair) as f32)
-            .collect();
+        let inv_freq = (0..self.dims / 2).map(|pair| self.frequency(pair) as f32).collect();
         let scaling = match &self.scaling {
             RopeScaling::Yarn(yarn) => yarn.attention_factor(),
             RopeScaling::None | RopeScaling::Linear { .. } => 1.0,
         };
-        RopeTable {
-            style: self.style,
-            inv_freq,
-            magnitude: (scaling * self.attention_factor) as f32,
-        }
+        RopeTable { style: self.style, inv_freq, magnitude: (scaling * self.attention_factor) as f32 }
     }
 
     fn frequency(&self, pair: usize) -> f64 {
@@ -91,16 +85,11 @@ impl RopeSpec {
     /// What it is, in words, for `show`.
     pub(crate) fn describe(&self, head_dim: usize) -> String {
         let style = self.style.name();
-        let mut text = format!(
-            "{style}, {} of {head_dim} values, theta {}",
-            self.dims, self.base
-        );
+        let mut text = format!("{style}, {} of {head_dim} values, theta {}", self.dims, self.base);
         match &self.scaling {
             RopeScaling::None => {}
             RopeScaling::Linear { factor } => text += &format!(", linear scaling {factor}"),
-            RopeScaling::Yarn(y) => {
-                text += &format!(", yarn {} from {} tokens", y.factor, y.original_context)
-            }
+            RopeScaling::Yarn(y) => text += &format!(", yarn {} from {} tokens", y.factor, y.original_context),
         }
         if !self.divisors.is_empty() {
             text += ", per-frequency factors";
@@ -113,9 +102,8 @@ impl Yarn {
     /// How much of a pair's trained frequency is kept: 1 for fast pairs, 0 for slow ones.
     fn kept_share(&self, pair: usize, dims: usize, base: f64) -> f64 {
         // The pair whose frequency makes `rotations` turns over the original context.
-        let pair_of = |rotations: f64| {
-            dims as f64 * (self.original_context / (rotations * 2.0 * PI)).ln() / (2.0 * base.ln())
-        };
+        let pair_of =
+            |rotations: f64| dims as f64 * (self.original_context / (rotations * 2.0 * PI)).ln() / (2.0 * base.ln());
         let low = pair_of(self.beta_fast).floor().max(0.0);
         let high = pair_of(self.beta_slow).ceil().min(dims as f64 - 1.0);
         let ramp = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
@@ -125,20 +113,12 @@ impl Yarn {
     /// 0.1 ln(factor) + 1, divided by the same with `log_multiplier` in place of 1 where the file gives one.
     fn attention_factor(&self) -> f64 {
         let mscale = |m: f64| {
-            if self.factor <= 1.0 {
-                1.0
-            } else {
-                0.1 * m * self.factor.ln() + 1.0
-            }
+            if self.factor <= 1.0 { 1.0 } else { 0.1 * m * self.factor.ln() + 1.0 }
         };
         if self.extrapolation == 0.0 {
             return 1.0;
         }
-        if self.log_multiplier == 0.0 {
-            mscale(1.0)
-        } else {
-            mscale(1.0) / mscale(self.log_multiplier)
-        }
+        if self.log_multiplier == 0.0 { mscale(1.0) } else { mscale(1.0) / mscale(self.log_multiplier) }
     }
 }
 
@@ -148,14 +128,7 @@ mod tests {
 
     fn spec(dims: usize, base: f64, scaling: RopeScaling) -> RopeSpec {
         let style = RopeStyle::Neox;
-        RopeSpec {
-            style,
-            dims,
-            base,
-            scaling,
-            attention_factor: 1.0,
-            divisors: Vec::new(),
-        }
+        RopeSpec { style, dims, base, scaling, attention_factor: 1.0, divisors: Vec::new() }
     }
 
     fn yarn(factor: f64) -> Yarn {
@@ -170,10 +143,7 @@ mod tests {
     }
 
     fn assert_close(got: f32, want: f64) {
-        assert!(
-            (f64::from(got) / want - 1.0).abs() < 1e-7,
-            "got {got}, want {want}"
-        );
+        assert!((f64::from(got) / want - 1.0).abs() < 1e-7, "got {got}, want {want}");
     }
 
     #[test]
@@ -218,59 +188,25 @@ mod tests {
     fn yarn_magnitude_follows_the_log_multiplier_and_the_stated_factor() {
         let magnitude = |yarn: Yarn, attention_factor| {
             let spec = spec(64, 1e6, RopeScaling::Yarn(yarn));
-            RopeSpec {
-                attention_factor,
-                ..spec
-            }
-            .table()
-            .magnitude
+            RopeSpec { attention_factor, ..spec }.table().magnitude
         };
-        assert_eq!(
-            magnitude(
-                Yarn {
-                    log_multiplier: 1.0,
-                    ..yarn(48.0)
-                },
-                1.0
-            ),
-            1.0
-        );
+        assert_eq!(magnitude(Yarn { log_multiplier: 1.0, ..yarn(48.0) }, 1.0), 1.0);
         // (0.1 ln 40 + 1) / (0.0707 ln 40 + 1)
-        assert_close(
-            magnitude(
-                Yarn {
-                    log_multiplier: 0.707,
-                    ..yarn(40.0)
-                },
-                1.0,
-            ),
-            1.085_726_399_256_135_5,
-        );
+        assert_close(magnitude(Yarn { log_multiplier: 0.707, ..yarn(40.0) }, 1.0), 1.085_726_399_256_135_5);
         assert_close(magnitude(yarn(4.0), 0.5), 0.569_314_718_055_994_5);
         assert_eq!(magnitude(yarn(0.5), 1.0), 1.0);
     }
 
     #[test]
     fn yarn_without_extrapolation_is_linear() {
-        let none = Yarn {
-            extrapolation: 0.0,
-            ..yarn(4.0)
-        };
+        let none = Yarn { extrapolation: 0.0, ..yarn(4.0) };
         let table = spec(64, 1e6, RopeScaling::Yarn(none)).table();
-        assert_eq!(
-            table,
-            spec(64, 1e6, RopeScaling::Linear { factor: 4.0 }).table()
-        );
+        assert_eq!(table, spec(64, 1e6, RopeScaling::Linear { factor: 4.0 }).table());
     }
 
     #[test]
     fn absurd_parameters_still_give_finite_frequencies() {
-        let odd = Yarn {
-            original_context: 1.0,
-            beta_fast: 1.0,
-            beta_slow: 32.0,
-            ..yarn(1e30)
-        };
+        let odd = Yarn { original_context: 1.0, beta_fast: 1.0, beta_slow: 32.0, ..yarn(1e30) };
         let table = spec(64, 1.0001, RopeScaling::Yarn(odd)).table();
         assert!(table.inv_freq.iter().all(|f| f.is_finite()));
     }

@@ -16,25 +16,14 @@ const FACTORS: RangeInclusive<f32> = 0.001..=1e6;
 const SCALINGS: &str = "none, linear, yarn or longrope";
 
 /// Reads base, dimensions and scaling, all but the per-frequency divisors.
-pub(crate) fn read(
-    keys: &Keys<'_>,
-    hparams: &Hparams,
-    style: RopeStyle,
-) -> Result<RopeSpec, ModelError> {
+pub(crate) fn read(keys: &Keys<'_>, hparams: &Hparams, style: RopeStyle) -> Result<RopeSpec, ModelError> {
     let head_dim = hparams.head_dim_k;
-    let dims = keys
-        .size("rope.dimension_count", 2..=head_dim as u64)?
-        .unwrap_or(head_dim);
+    let dims = keys.size("rope.dimension_count", 2..=head_dim as u64)?.unwrap_or(head_dim);
     if dims % 2 != 0 {
         let expected = "an even number of values of a head, as they are rotated in pairs";
         return Err(keys.invalid("rope.dimension_count", dims, expected));
     }
-    let base = keys.number(
-        "rope.freq_base",
-        10_000.0,
-        |base| base > 1.0,
-        "a number above 1",
-    )?;
+    let base = keys.number("rope.freq_base", 10_000.0, |base| base > 1.0, "a number above 1")?;
     let attention = keys.number(
         "rope.scaling.attn_factor",
         1.0,
@@ -60,9 +49,7 @@ pub(crate) fn divisors(
     tokens: usize,
 ) -> Result<Vec<f32>, ModelError> {
     if kind(keys)? != "longrope" {
-        return Ok(builder
-            .divisors("rope_freqs.weight", dims / 2)?
-            .unwrap_or_default());
+        return Ok(builder.divisors("rope_freqs.weight", dims / 2)?.unwrap_or_default());
     }
     let long = builder.divisors("rope_factors_long.weight", dims / 2)?;
     let short = builder.divisors("rope_factors_short.weight", dims / 2)?;
@@ -80,18 +67,11 @@ pub(crate) fn divisors(
 
 /// A factor without a type means linear scaling, as in files older than the type key.
 fn kind<'a>(keys: &Keys<'a>) -> Result<&'a str, ModelError> {
-    Ok(keys
-        .file
-        .metadata()
-        .get_str(&keys.key(TYPE))?
-        .unwrap_or("linear"))
+    Ok(keys.file.metadata().get_str(&keys.key(TYPE))?.unwrap_or("linear"))
 }
 
 fn original_context(keys: &Keys<'_>, hparams: &Hparams) -> Result<usize, ModelError> {
-    let stated = keys.size(
-        "rope.scaling.original_context_length",
-        1..=u64::from(u32::MAX),
-    )?;
+    let stated = keys.size("rope.scaling.original_context_length", 1..=u64::from(u32::MAX))?;
     Ok(stated.unwrap_or(hparams.context_length))
 }
 
@@ -112,29 +92,15 @@ fn factor(keys: &Keys<'_>) -> Result<f32, ModelError> {
     let expected = "a number from 0.001 to 1000000, or 0 for none";
     let read = |suffix| keys.number(suffix, 0.0, valid, expected);
     let new = read("rope.scaling.factor")?;
-    let stated = if new == 0.0 {
-        read("rope.scale_linear")?
-    } else {
-        new
-    };
+    let stated = if new == 0.0 { read("rope.scale_linear")? } else { new };
     Ok(if stated == 0.0 { 1.0 } else { stated })
 }
 
 fn yarn(keys: &Keys<'_>, hparams: &Hparams, factor: f64) -> Result<Yarn, ModelError> {
     let above_0 = |suffix, default| keys.number(suffix, default, |v| v > 0.0, "a number above 0");
     // A negative share is how llama.cpp says "not set".
-    let share = keys.number(
-        "rope.scaling.yarn_ext_factor",
-        -1.0,
-        |v| v <= 1.0,
-        "at most 1",
-    )?;
-    let log_multiplier = keys.number(
-        "rope.scaling.yarn_log_multiplier",
-        0.0,
-        |v| v >= 0.0,
-        "a number from 0",
-    )?;
+    let share = keys.number("rope.scaling.yarn_ext_factor", -1.0, |v| v <= 1.0, "at most 1")?;
+    let log_multiplier = keys.number("rope.scaling.yarn_log_multiplier", 0.0, |v| v >= 0.0, "a number from 0")?;
     Ok(Yarn {
         factor,
         original_context: original_context(keys, hparams)? as f64,

@@ -25,9 +25,7 @@ fn main() {
     let heads = |d: usize| -> Vec<f32> {
         let mut state = 1_u64;
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 23) as f32 - 1.0
         };
         (0..64 * d).map(|_| (0..6).map(|_| next()).sum()).collect()
@@ -40,17 +38,14 @@ fn main() {
             let mut scales = vec![0; ty.scale_blocks(d)];
             let mut out = vec![0.0; d];
             let mut levels = vec![0; d];
-            let encode =
-                time(|i| encode_head(ty, black_box(head(i)), &mut codes, &mut scales).unwrap());
+            let encode = time(|i| encode_head(ty, black_box(head(i)), &mut codes, &mut scales).unwrap());
             let decode = time(|_| decode_head(ty, black_box(&codes), &scales, &mut out, true));
             let expand = if ty.is_coded() {
                 time(|_| levels_head(ty, d, black_box(&codes), black_box(&mut levels)))
             } else {
                 f64::NAN
             };
-            println!(
-                "d={d} {ty:7} encode {encode:7.1} ns  decode {decode:6.1} ns  levels {expand:5.1} ns"
-            );
+            println!("d={d} {ty:7} encode {encode:7.1} ns  decode {decode:6.1} ns  levels {expand:5.1} ns");
         }
         let (mut q, mut scratch) = (vec![0; d], vec![0.0; d]);
         let query = time(|i| {

@@ -13,16 +13,13 @@ use turbo_quant::ggml::{decode_row, expand, plane_shape};
 const VALUES: usize = 4096;
 
 fn main() {
-    println!(
-        "{:8} {:>13} {:>16} {:>16}",
-        "type", "expand GB/s", "expand Gvalue/s", "decode Gvalue/s"
-    );
+    println!("{:8} {:>13} {:>16} {:>16}", "type", "expand GB/s", "expand Gvalue/s", "decode Gvalue/s");
     for &ty in GgmlType::ALL {
         let Some(shape) = plane_shape(ty) else {
             continue;
         };
         let len = VALUES / ty.block_values() * ty.block_bytes();
-        let bytes: Vec<u8> = (0..len).map(|i| (i * i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..len).map(|i| ((i * i * 31) >> 3) as u8).collect();
         let subs = VALUES / shape.sub;
         let (mut codes, mut scales) = (vec![0; VALUES], vec![0.0; subs]);
         let mut mins = vec![0.0; if shape.has_mins { subs } else { 0 }];
@@ -52,10 +49,5 @@ fn best(mut call: impl FnMut()) -> f64 {
         (0..200).for_each(|_| call());
         start.elapsed()
     };
-    (0..50)
-        .map(run)
-        .min()
-        .unwrap_or(Duration::ZERO)
-        .as_secs_f64()
-        / 200.0
+    (0..50).map(run).min().unwrap_or(Duration::ZERO).as_secs_f64() / 200.0
 }

@@ -30,14 +30,7 @@ pub struct UnknownKvType {
 
 impl KvType {
     /// Every type, from the largest to the smallest.
-    pub const ALL: [Self; 6] = [
-        Self::F16,
-        Self::Q8_0,
-        Self::Q4_0,
-        Self::Turbo4,
-        Self::Turbo3,
-        Self::Turbo2,
-    ];
+    pub const ALL: [Self; 6] = [Self::F16, Self::Q8_0, Self::Q4_0, Self::Turbo4, Self::Turbo3, Self::Turbo2];
 
     /// The name users type.
     pub const fn name(self) -> &'static str {
@@ -116,10 +109,7 @@ impl KvType {
     pub fn scale_block_sizes(self, head_dim: usize) -> Vec<usize> {
         match self {
             Self::F16 => Vec::new(),
-            Self::Q8_0 | Self::Q4_0 => (0..head_dim)
-                .step_by(32)
-                .map(|at| (head_dim - at).min(32))
-                .collect(),
+            Self::Q8_0 | Self::Q4_0 => (0..head_dim).step_by(32).map(|at| (head_dim - at).min(32)).collect(),
             Self::Turbo2 | Self::Turbo3 | Self::Turbo4 => rotation_groups(head_dim).collect(),
         }
     }
@@ -147,12 +137,7 @@ impl FromStr for KvType {
     type Err = UnknownKvType;
 
     fn from_str(name: &str) -> Result<Self, UnknownKvType> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.name() == name)
-            .ok_or_else(|| UnknownKvType {
-                name: name.to_owned(),
-            })
+        Self::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| UnknownKvType { name: name.to_owned() })
     }
 }
 
@@ -174,9 +159,6 @@ mod tests {
     #[test]
     fn an_unknown_type_lists_the_valid_ones() {
         let error = "turbo5".parse::<KvType>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "unknown KV cache type \"turbo5\": valid types are f16, q8_0, q4_0, turbo4, turbo3, turbo2"
-        );
+        assert_eq!(error, "unknown KV cache type \"turbo5\": valid types are f16, q8_0, q4_0, turbo4, turbo3, turbo2");
     }
 }

@@ -16,16 +16,9 @@ fn nearest_f16(x: f64) -> (u16, f64) {
     let below = (0..0x7c00).collect::<Vec<u16>>();
     let value = |h: u16| f64::from(f32_from_f16(h));
     let at = below.partition_point(|&h| value(h) <= x) - 1;
-    let next = if at == 0x7bff {
-        65536.0
-    } else {
-        value(at as u16 + 1)
-    };
+    let next = if at == 0x7bff { 65536.0 } else { value(at as u16 + 1) };
     let tie = 0.5 * (value(at as u16) + next);
-    (
-        if x >= tie { at as u16 + 1 } else { at as u16 },
-        (x - tie).abs() / x,
-    )
+    (if x >= tie { at as u16 + 1 } else { at as u16 }, (x - tie).abs() / x)
 }
 
 #[test]
@@ -50,29 +43,19 @@ fn turbo_codes_and_scales_are_the_float64_ones() {
                     let unit = r / f64::from(table.multiplier);
                     let all = table.levels[..1 << table.bits].iter();
                     let distance = |l: i8| (y - unit * f64::from(l)).abs();
-                    let best = all
-                        .copied()
-                        .min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
-                        .unwrap();
+                    let best = all.copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap();
                     if best != level {
                         near_thresholds += 1;
                         let threshold = 0.5 * unit * (f64::from(best) + f64::from(level));
                         let off = (y - threshold).abs() / threshold.abs().max(sigma);
-                        assert!(
-                            off < 1e-6,
-                            "{ty} n {n}: level {level} for {best}, off by {off}"
-                        );
+                        assert!(off < 1e-6, "{ty} n {n}: level {level} for {best}, off by {off}");
                     }
                 }
                 let power: f64 = got.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
                 let (want, tie) = nearest_f16(r / power.sqrt() * 2_f64.powi(table.shift));
                 if coded.scales[0] != want {
                     near_ties += 1;
-                    assert!(
-                        tie < 1e-6,
-                        "{ty} n {n}: scale {:04x} for {want:04x}, {tie}",
-                        coded.scales[0]
-                    );
+                    assert!(tie < 1e-6, "{ty} n {n}: scale {:04x} for {want:04x}, {tie}", coded.scales[0]);
                 }
             }
         }
@@ -106,10 +89,7 @@ fn q8_0_and_q4_0_codes_are_the_float64_ones() {
                         let exact = y / scale;
                         let tie = (exact.fract().abs() - 0.5).abs();
                         let want = exact.round().clamp(low, high);
-                        assert!(
-                            want == f64::from(level) || tie < 1e-4,
-                            "{ty} d {d}: {level} for {exact}"
-                        );
+                        assert!(want == f64::from(level) || tie < 1e-4, "{ty} d {d}: {level} for {exact}");
                     }
                 }
             }
@@ -124,17 +104,10 @@ fn zeros_of_any_kind_have_scale_zero_and_the_smallest_codes() {
             for ty in KvType::ALL {
                 let coded = encode(ty, &vec![value; d]).unwrap();
                 assert!(coded.scales.iter().all(|s| *s == 0), "{ty} d {d}");
-                assert!(
-                    decode(ty, d, &coded, false).iter().all(|v| *v == 0.0),
-                    "{ty} d {d}"
-                );
+                assert!(decode(ty, d, &coded, false).iter().all(|v| *v == 0.0), "{ty} d {d}");
                 if ty.is_coded() {
                     let smallest = |n| {
-                        if ty.is_turbo() {
-                            table(ty.code_bits() as u32, n).half[0]
-                        } else {
-                            0
-                        }
+                        if ty.is_turbo() { table(ty.code_bits() as u32, n).half[0] } else { 0 }
                     };
                     let sizes = ty.scale_block_sizes(d).into_iter();
                     let want: Vec<i8> = sizes.flat_map(|n| vec![smallest(n); n]).collect();
@@ -166,16 +139,9 @@ fn a_one_hot_and_a_constant_head_decode_well() {
 fn tiny_heads_become_zero_and_huge_heads_are_refused() {
     for ty in KvType::ALL {
         let tiny = encode(ty, &[1e-30; 128]).unwrap();
-        assert!(
-            decode(ty, 128, &tiny, false).iter().all(|v| *v == 0.0),
-            "{ty}"
-        );
+        assert!(decode(ty, 128, &tiny, false).iter().all(|v| *v == 0.0), "{ty}");
         for huge in [1e30, -1e9, f32::MAX] {
-            assert_eq!(
-                encode(ty, &[huge; 128]),
-                Err(Fault::Overflow),
-                "{ty} {huge}"
-            );
+            assert_eq!(encode(ty, &[huge; 128]), Err(Fault::Overflow), "{ty} {huge}");
         }
         let mut one = vec![0.01; 576];
         one[575] = 3e8;
@@ -205,11 +171,7 @@ fn a_fault_stores_nothing() {
                 head[at] = bad;
                 let mut codes = vec![0xdead_beef; ty.code_words(576)];
                 let mut scales = vec![0xbeef; ty.scale_blocks(576)];
-                assert_eq!(
-                    encode_head(ty, &head, &mut codes, &mut scales),
-                    Err(fault),
-                    "{ty}"
-                );
+                assert_eq!(encode_head(ty, &head, &mut codes, &mut scales), Err(fault), "{ty}");
                 assert!(codes.iter().all(|w| *w == 0xdead_beef), "{ty}");
                 assert!(scales.iter().all(|s| *s == 0xbeef), "{ty}");
             }
@@ -228,11 +190,7 @@ fn subnormal_scales_round_to_the_nearest_too() {
             let got = levels(ty, 64, &coded);
             let power: f64 = got.iter().map(|&l| f64::from(l) * f64::from(l)).sum();
             let (want, tie) = nearest_f16(norm(&x) / power.sqrt() * 2_f64.powi(table.shift));
-            assert!(
-                coded.scales[0] == want || tie < 1e-6,
-                "{ty}: {:04x} for {want:04x}",
-                coded.scales[0]
-            );
+            assert!(coded.scales[0] == want || tie < 1e-6, "{ty}: {:04x} for {want:04x}", coded.scales[0]);
         }
     }
 }

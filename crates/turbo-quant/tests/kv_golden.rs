@@ -21,9 +21,7 @@ fn inputs(d: usize) -> Vec<Vec<f32>> {
     let mut bell = |spread: u32| -> Vec<f32> {
         (0..d)
             .map(|_| {
-                let sum: i64 = (0..8)
-                    .map(|_| (random.next() >> 44) as i64 - (1 << 19))
-                    .sum();
+                let sum: i64 = (0..8).map(|_| (random.next() >> 44) as i64 - (1 << 19)).sum();
                 let exponent = random.next() % (u64::from(spread) + 1);
                 sum as f32 / (1_u64 << (20 + exponent)) as f32
             })
@@ -56,26 +54,14 @@ fn describe() -> String {
             for ty in KvType::ALL {
                 let coded = encode(ty, &head).unwrap();
                 hex(&mut out, &format!("{ty} codes"), coded.codes);
-                hex(
-                    &mut out,
-                    &format!("{ty} scales"),
-                    coded.scales.into_iter().map(u32::from),
-                );
+                hex(&mut out, &format!("{ty} scales"), coded.scales.into_iter().map(u32::from));
             }
             for (name, wide) in [("narrow", false), ("wide", true)] {
                 let (mut q, mut scratch) = (vec![0; d], vec![0.0; d]);
                 let codes = quantize_query(&head, wide, &mut q, &mut scratch).unwrap();
-                hex(
-                    &mut out,
-                    &format!("{name} query"),
-                    q.into_iter().map(|v| v as u16 as u32),
-                );
+                hex(&mut out, &format!("{name} query"), q.into_iter().map(|v| v as u16 as u32));
                 let mult = codes.score_mult(0.1275, KvType::Turbo4, 16);
-                hex(
-                    &mut out,
-                    &format!("{name} scale"),
-                    [codes.recip.to_bits(), codes.exponent as u32, mult.to_bits()],
-                );
+                hex(&mut out, &format!("{name} scale"), [codes.recip.to_bits(), codes.exponent as u32, mult.to_bits()]);
             }
         }
     }

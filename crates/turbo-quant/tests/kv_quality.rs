@@ -33,54 +33,27 @@ fn quality(ty: KvType, n: usize, vectors: usize) -> Quality {
         if ty.is_turbo() {
             let unit = norm(&x) / f64::from(table(ty.code_bits() as u32, n).multiplier);
             let levels = levels(ty, n, &coded);
-            raw += squared(
-                &mut y
-                    .iter()
-                    .zip(&levels)
-                    .map(|(a, b)| f64::from(*a) - unit * f64::from(*b)),
-            );
+            raw += squared(&mut y.iter().zip(&levels).map(|(a, b)| f64::from(*a) - unit * f64::from(*b)));
         }
     }
-    Quality {
-        nmse: error / power,
-        raw: raw / power,
-        cosine: cosine / vectors as f64,
-    }
+    Quality { nmse: error / power, raw: raw / power, cosine: cosine / vectors as f64 }
 }
 
 #[test]
 fn gaussian_groups_of_128_lose_what_lloyd_max_loses() {
     // Mean cosine and NMSE of the scalar quantiser for N(0, 1/128).
-    let expected = [
-        (KvType::Turbo4, 0.9952, 0.0095),
-        (KvType::Turbo3, 0.9826, 0.0345),
-        (KvType::Turbo2, 0.9394, 0.1175),
-    ];
+    let expected =
+        [(KvType::Turbo4, 0.9952, 0.0095), (KvType::Turbo3, 0.9826, 0.0345), (KvType::Turbo2, 0.9394, 0.1175)];
     for (ty, cosine, scalar) in expected {
         let got = quality(ty, 128, 20_000);
-        eprintln!(
-            "{ty}: nmse {:.5} raw {:.5} cosine {:.5}",
-            got.nmse, got.raw, got.cosine
-        );
+        eprintln!("{ty}: nmse {:.5} raw {:.5} cosine {:.5}", got.nmse, got.raw, got.cosine);
         // A unit vector's coordinates have a lighter tail than N(0, 1/128): a few percent less is lost.
-        assert!(
-            (-5e-4..1.2e-3).contains(&(got.cosine - cosine)),
-            "{ty} cosine {}",
-            got.cosine
-        );
+        assert!((-5e-4..1.2e-3).contains(&(got.cosine - cosine)), "{ty} cosine {}", got.cosine);
         let sphere = expected_nmse(ty, 128);
-        assert!(
-            (got.raw / sphere - 1.0).abs() < 0.005,
-            "{ty} raw {} for {sphere}",
-            got.raw
-        );
+        assert!((got.raw / sphere - 1.0).abs() < 0.005, "{ty} raw {} for {sphere}", got.raw);
         assert!(got.raw < scalar * 1.01, "{ty} raw NMSE {}", got.raw);
         // Keeping the norm costs up to 3% of the error at 2 bits.
-        assert!(
-            (got.nmse / got.raw - 1.0).abs() < 0.035,
-            "{ty} NMSE {}",
-            got.nmse
-        );
+        assert!((got.nmse / got.raw - 1.0).abs() < 0.035, "{ty} NMSE {}", got.nmse);
     }
 }
 
@@ -88,10 +61,7 @@ fn gaussian_groups_of_128_lose_what_lloyd_max_loses() {
 fn expected_nmse(ty: KvType, n: usize) -> f64 {
     let table = table(ty.code_bits() as u32, n);
     let unit = 1.0 / f64::from(table.multiplier);
-    let levels: Vec<f64> = table.half[..table.positive()]
-        .iter()
-        .map(|&l| f64::from(l) * unit)
-        .collect();
+    let levels: Vec<f64> = table.half[..table.positive()].iter().map(|&l| f64::from(l) * unit).collect();
     let thresholds: Vec<f64> = levels.windows(2).map(|l| 0.5 * (l[0] + l[1])).collect();
     Law::Sphere { n: n as u32 }.nmse(&levels, &thresholds)
 }
@@ -102,23 +72,12 @@ fn smaller_groups_lose_no_more() {
         let largest = quality(ty, 128, 4000);
         for n in [64, 32, 16] {
             let got = quality(ty, n, 4000 * 128 / n);
-            eprintln!(
-                "{ty} n {n}: nmse {:.5} raw {:.5} cosine {:.5}",
-                got.nmse, got.raw, got.cosine
-            );
+            eprintln!("{ty} n {n}: nmse {:.5} raw {:.5} cosine {:.5}", got.nmse, got.raw, got.cosine);
             let sphere = expected_nmse(ty, n);
-            assert!(
-                (got.raw / sphere - 1.0).abs() < 0.01,
-                "{ty} n {n}: raw {} for {sphere}",
-                got.raw
-            );
+            assert!((got.raw / sphere - 1.0).abs() < 0.01, "{ty} n {n}: raw {} for {sphere}", got.raw);
             assert!(got.nmse < largest.nmse * 1.02, "{ty} n {n}: {}", got.nmse);
             assert!(got.nmse > largest.nmse * 0.75, "{ty} n {n}: {}", got.nmse);
-            assert!(
-                got.cosine > largest.cosine - 1e-3,
-                "{ty} n {n}: {}",
-                got.cosine
-            );
+            assert!(got.cosine > largest.cosine - 1e-3, "{ty} n {n}: {}", got.cosine);
         }
     }
 }
@@ -134,22 +93,17 @@ fn ggml_q8_0(x: &[f32]) -> Vec<f32> {
 
 /// ggml's q4_0 of 32 values (quantize_row_q4_0_ref in ggml-quants.c), decoded.
 fn ggml_q4_0(x: &[f32]) -> Vec<f32> {
-    let max = x
-        .iter()
-        .fold(0.0_f32, |m, v| if v.abs() > m.abs() { *v } else { m });
+    let max = x.iter().fold(0.0_f32, |m, v| if v.abs() > m.abs() { *v } else { m });
     let d = max / -8.0;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
     let stored = f32_from_f16(f16_from_f32(d).unwrap());
-    x.iter()
-        .map(|v| ((v * inverse + 8.5).trunc().min(15.0) - 8.0) * stored)
-        .collect()
+    x.iter().map(|v| ((v * inverse + 8.5).trunc().min(15.0) - 8.0) * stored).collect()
 }
 
 #[test]
 fn q8_0_and_q4_0_are_as_good_as_ggmls() {
     type Reference = fn(&[f32]) -> Vec<f32>;
-    let references: [(KvType, Reference); 2] =
-        [(KvType::Q8_0, ggml_q8_0), (KvType::Q4_0, ggml_q4_0)];
+    let references: [(KvType, Reference); 2] = [(KvType::Q8_0, ggml_q8_0), (KvType::Q4_0, ggml_q4_0)];
     for (ty, reference) in references {
         for d in [64, 80, 128] {
             let mut random = Random(3);
@@ -165,11 +119,7 @@ fn q8_0_and_q4_0_are_as_good_as_ggmls() {
                 theirs += error(&want);
                 power += dot(&y, &y);
             }
-            eprintln!(
-                "{ty} d {d}: ours {:.3e} ggml {:.3e}",
-                ours / power,
-                theirs / power
-            );
+            eprintln!("{ty} d {d}: ours {:.3e} ggml {:.3e}", ours / power, theirs / power);
             assert!(ours < theirs * 1.005, "{ty} d {d}: {ours} for {theirs}");
         }
     }
@@ -187,10 +137,7 @@ fn a_decoded_group_keeps_its_norm() {
                 assert!(relative < 2_f64.powi(-11) * 1.001, "{ty} n {n}: {relative}");
                 let scale = f32_from_f16(encode(ty, &x).unwrap().scales[0]);
                 let ratio = f64::from(scale) / norm(&x);
-                assert!(
-                    (0.5..2.0).contains(&ratio),
-                    "{ty} n {n}: the scale is {ratio} norms"
-                );
+                assert!((0.5..2.0).contains(&ratio), "{ty} n {n}: the scale is {ratio} norms");
             }
         }
     }
@@ -209,10 +156,7 @@ fn products_in_the_rotated_domain_are_products_of_the_decoded_values() {
                 rotate_head(&mut rotated_q, Direction::Forward);
             }
             let rotated = dot(&rotated_q, &decode(ty, d, &coded, true));
-            assert!(
-                (plain - rotated).abs() < 1e-6 * norm(&q) * norm(&k),
-                "{ty} d {d}"
-            );
+            assert!((plain - rotated).abs() < 1e-6 * norm(&q) * norm(&k), "{ty} d {d}");
         }
     }
 }
@@ -226,14 +170,9 @@ fn decoded_values_are_scale_times_level_times_a_power_of_two() {
             let (values, levels) = (decode(ty, d, &coded, true), levels(ty, d, &coded));
             let mut at = 0;
             for (n, &scale) in ty.scale_block_sizes(d).into_iter().zip(&coded.scales) {
-                let unit =
-                    f64::from(f32_from_f16(scale)) * f64::from(turbo_quant::kv::block_mult(ty, n));
+                let unit = f64::from(f32_from_f16(scale)) * f64::from(turbo_quant::kv::block_mult(ty, n));
                 for i in at..at + n {
-                    assert_eq!(
-                        f64::from(values[i]),
-                        unit * f64::from(levels[i]),
-                        "{ty} d {d} at {i}"
-                    );
+                    assert_eq!(f64::from(values[i]), unit * f64::from(levels[i]), "{ty} d {d} at {i}");
                 }
                 at += n;
             }
@@ -256,10 +195,7 @@ fn every_head_size_keeps_the_quality() {
     for (ty, limit) in limits {
         for d in HEADS {
             let x: Vec<f32> = random.head(d * 64, 1.0);
-            let got: Vec<f32> = x
-                .chunks(d)
-                .flat_map(|x| decode(ty, d, &encode(ty, x).unwrap(), false))
-                .collect();
+            let got: Vec<f32> = x.chunks(d).flat_map(|x| decode(ty, d, &encode(ty, x).unwrap(), false)).collect();
             let nmse = turbo_testkit::nmse(&got, &x);
             assert!(nmse < limit, "{ty} d {d}: {nmse}");
         }
@@ -286,10 +222,7 @@ fn an_outlier_channel_costs_turbo_nothing() {
 fn a_zeroed_cache_decodes_to_finite_values() {
     for ty in KvType::ALL {
         let mut out = vec![1.0; 80];
-        let coded = Coded {
-            codes: vec![0; ty.code_words(80)],
-            scales: vec![0; ty.scale_blocks(80)],
-        };
+        let coded = Coded { codes: vec![0; ty.code_words(80)], scales: vec![0; ty.scale_blocks(80)] };
         decode_head(ty, &coded.codes, &coded.scales, &mut out, false);
         assert!(out.iter().all(|v| *v == 0.0), "{ty}");
     }

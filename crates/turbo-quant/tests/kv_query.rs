@@ -31,10 +31,7 @@ fn integers_times_the_scale_are_the_rotated_query() {
                 assert!(range.contains(&largest), "d {d}: {largest}");
                 for (&q, y) in q.iter().zip(rotate_dense(&x)) {
                     let off = (f64::from(q) - y / unit(&codes)).abs();
-                    assert!(
-                        off < if wide { 0.51 } else { 0.5001 },
-                        "d {d}: off by {off}"
-                    );
+                    assert!(off < if wide { 0.51 } else { 0.5001 }, "d {d}: off by {off}");
                 }
             }
         }
@@ -70,28 +67,19 @@ fn scores_are_the_products_of_the_decoded_integers() {
             let (levels, values) = (levels(ty, d, &coded), decode(ty, d, &coded, true));
             let (mut score, mut at) = (0.0, 0);
             for (n, &k_scale) in ty.scale_block_sizes(d).into_iter().zip(&coded.scales) {
-                let idot: i32 = (at..at + n)
-                    .map(|i| i32::from(q[i]) * i32::from(levels[i]))
-                    .sum();
+                let idot: i32 = (at..at + n).map(|i| i32::from(q[i]) * i32::from(levels[i])).sum();
                 let mult = f64::from(codes.score_mult(scale, ty, n));
                 score += f64::from(idot) * f64::from(f32_from_f16(k_scale)) * mult / 65536.0;
                 at += n;
             }
-            let product =
-                |q: &dyn Fn(usize) -> f64| (0..d).map(|i| q(i) * f64::from(values[i])).sum::<f64>();
+            let product = |q: &dyn Fn(usize) -> f64| (0..d).map(|i| q(i) * f64::from(values[i])).sum::<f64>();
             let integers = product(&|i| f64::from(q[i]) * unit(&codes)) * f64::from(scale);
             let size = norm(&x) * norm(&k) * f64::from(scale);
-            assert!(
-                (score - integers).abs() < 1e-6 * size,
-                "{ty} d {d}: {score} for {integers}"
-            );
+            assert!((score - integers).abs() < 1e-6 * size, "{ty} d {d}: {score} for {integers}");
             let rotated = rotate_dense(&x);
             let exact = product(&|i| rotated[i]) * f64::from(scale);
             let limit = if wide { 1e-4 } else { 2e-2 };
-            assert!(
-                (score - exact).abs() < limit * size,
-                "{ty} d {d}: {score} for {exact}"
-            );
+            assert!((score - exact).abs() < limit * size, "{ty} d {d}: {score} for {exact}");
         }
     }
 }

@@ -14,22 +14,12 @@ fn forward_equals_the_dense_matrix_and_inverse_brings_it_back() {
             let mut y = x.clone();
             rotate_head(&mut y, Direction::Forward);
             for (got, want) in y.iter().zip(rotate_dense(&x)) {
-                assert!(
-                    (f64::from(*got) - want).abs() < 2e-6,
-                    "d {d}: {got} for {want}"
-                );
+                assert!((f64::from(*got) - want).abs() < 2e-6, "d {d}: {got} for {want}");
             }
             assert!((norm(&y) / norm(&x) - 1.0).abs() < 1e-6);
             rotate_head(&mut y, Direction::Inverse);
-            let error = x
-                .iter()
-                .zip(&y)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
-            assert!(
-                error < 1e-6 * 4.0_f32.max(x.iter().fold(0.0, |m, v| m.max(v.abs()))),
-                "d {d}: {error}"
-            );
+            let error = x.iter().zip(&y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(error < 1e-6 * 4.0_f32.max(x.iter().fold(0.0, |m, v| m.max(v.abs()))), "d {d}: {error}");
         }
     }
 }
@@ -54,10 +44,7 @@ fn edge_cases() {
     };
     assert!(rotate(vec![0.0; 64]).iter().all(|v| *v == 0.0));
     assert!(rotate(vec![-0.0; 64]).iter().all(|v| *v == 0.0));
-    assert!(
-        rotate(vec![1e-45; 64]).iter().all(|v| *v == 0.0),
-        "denormals count as zero"
-    );
+    assert!(rotate(vec![1e-45; 64]).iter().all(|v| *v == 0.0), "denormals count as zero");
     let mut one_hot = vec![0.0; 128];
     one_hot[5] = 3.0;
     let y = rotate(one_hot);

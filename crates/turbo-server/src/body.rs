@@ -37,7 +37,8 @@ fn check_content_type(request: &Request) -> Result<(), ServerError> {
 
 async fn read_bytes(request: Request) -> Result<Bytes, ServerError> {
     let too_large = ServerError::BodyTooLarge { limit: MAX_BODY_BYTES };
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
         return Err(too_large);
     }

@@ -1,6 +1,6 @@
 //! What the server needs from an engine.
 
-
+mod runtime;
 
 use turbo_runtime::{EventSink, GenerateRequest, RequestId, RuntimeError};
 use turbo_text::{ChatError, RenderInput};

@@ -143,13 +143,17 @@ mod tests {
 
     #[test]
     fn values_of_the_wrong_type_are_named() {
-        let body = json!({ "t": "hot", "n": 0, "flag": 1, "big": 1e300, "text": [1], "half": 1.5, "none": null, "two": 2.0 });
+        let body =
+            json!({ "t": "hot", "n": 0, "flag": 1, "big": 1e300, "text": [1], "half": 1.5, "none": null, "two": 2.0 });
         let fields = Fields::of_body(&body).expect("an object");
         let message = |error: ServerError| error.to_string();
         assert_eq!(message(fields.number("t").unwrap_err()), "t is the string \"hot\", expected a number");
         assert_eq!(message(fields.number("big").unwrap_err()), "big is 1e+300, expected a number");
         assert_eq!(message(fields.integer("n", 1..=8).unwrap_err()), "n is 0, expected a whole number from 1 to 8");
-        assert_eq!(message(fields.integer("half", 1..=8).unwrap_err()), "half is 1.5, expected a whole number from 1 to 8");
+        assert_eq!(
+            message(fields.integer("half", 1..=8).unwrap_err()),
+            "half is 1.5, expected a whole number from 1 to 8"
+        );
         assert_eq!(message(fields.flag("flag").unwrap_err()), "flag is 1, expected true or false");
         assert_eq!(message(fields.text("text").unwrap_err()), "text is an array of 1, expected a string");
         assert_eq!(message(fields.required("none", "a name").unwrap_err()), "none is missing, expected a name");

@@ -118,7 +118,7 @@ impl Running {
             event = self.events.recv() => {
                 event.ok_or_else(|| ServerError::Failed(String::from("the engine ended it without a word")))
             }
-            _ = self.phase.wait_for(|phase| *phase == Phase::Closing) => Err(ServerError::ShuttingDown),
+            Ok(_) = self.phase.wait_for(|phase| *phase == Phase::Closing) => Err(ServerError::ShuttingDown),
         }
     }
 
@@ -161,7 +161,8 @@ impl Running {
             }
         }
         let whole = |(text, tokens, end): (String, Vec<Token>, Option<End>)| {
-            end.map(|end| Answer { text, tokens, end }).ok_or_else(|| ServerError::Failed(String::from("a choice has no end")))
+            end.map(|end| Answer { text, tokens, end })
+                .ok_or_else(|| ServerError::Failed(String::from("a choice has no end")))
         };
         open.into_iter().map(whole).collect()
     }

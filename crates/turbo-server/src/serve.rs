@@ -17,7 +17,11 @@ const CLOSING_TIME: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let signal = {
         let state = state.clone();
         async move {

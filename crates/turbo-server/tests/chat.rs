@@ -93,7 +93,8 @@ async fn a_stream() {
 
 #[tokio::test]
 async fn a_stream_ends_with_usage_when_asked_for() {
-    let answer = post(&hello(), PATH, body(json!({ "stream": true, "stream_options": { "include_usage": true } }))).await;
+    let answer =
+        post(&hello(), PATH, body(json!({ "stream": true, "stream_options": { "include_usage": true } }))).await;
     let chunks = answer.chunks();
     let (last, others) = chunks.split_last().expect("chunks");
     assert_eq!(last["choices"], json!([]));
@@ -122,7 +123,7 @@ async fn several_choices() {
         let own = chunks.iter().map(|chunk| &chunk["choices"][0]).filter(|choice| choice["index"] == index);
         let text: String = own.clone().filter_map(|choice| choice["delta"]["content"].as_str()).collect();
         assert_eq!(text, "Hello, world");
-        assert_eq!(own.last().expect("a last chunk")["finish_reason"], "stop");
+        assert_eq!(own.clone().next_back().expect("a last chunk")["finish_reason"], "stop");
     }
 }
 
@@ -186,7 +187,10 @@ async fn parameters_reach_the_engine() {
     });
     post(&engine, PATH, body(others)).await;
     let got = engine.last_request();
-    assert_eq!((got.max_tokens, got.sampling.top_k, got.sampling.repeat_penalty, got.sampling.seed), (None, 0, 1.3, None));
+    assert_eq!(
+        (got.max_tokens, got.sampling.top_k, got.sampling.repeat_penalty, got.sampling.seed),
+        (None, 0, 1.3, None)
+    );
     assert_eq!(got.sampling.temperature, 0.8);
     assert_eq!(got.sampling.logit_bias, [(3, 1.0), (4, f32::NEG_INFINITY)]);
     assert_eq!(got.stop, ["x"]);
@@ -209,7 +213,8 @@ async fn messages_become_a_prompt() {
     ]);
     let asked = json!({ "messages": messages, "add_generation_prompt": false });
     assert_eq!(post(&engine, PATH, asked).await.status, StatusCode::OK);
-    let want = "<|im_start|>system\nSys<|im_end|>\n<|im_start|>user\none\ntwo<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n";
+    let want =
+        "<|im_start|>system\nSys<|im_end|>\n<|im_start|>user\none\ntwo<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n";
     assert_eq!(engine.last_prompt(), want);
 
     let source = "{{ messages[2].tool_calls[0].function.arguments | tojson }}|{{ enable_thinking }}";

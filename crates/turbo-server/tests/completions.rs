@@ -27,7 +27,10 @@ async fn a_whole_answer() {
     assert!(answer["id"].as_str().expect("id").starts_with("cmpl-"));
     assert_eq!(answer["object"], "text_completion");
     assert_eq!(answer["model"], MODEL);
-    assert_eq!(answer["choices"], json!([{ "text": "Hello, world", "index": 0, "logprobs": null, "finish_reason": "stop" }]));
+    assert_eq!(
+        answer["choices"],
+        json!([{ "text": "Hello, world", "index": 0, "logprobs": null, "finish_reason": "stop" }])
+    );
     assert_eq!(answer["usage"]["prompt_tokens"], 4);
     assert_eq!(answer["timings"]["predicted_n"], 3);
     assert_eq!(engine.last_prompt(), "Once");
@@ -51,7 +54,8 @@ async fn prompts_of_every_kind() {
     assert_eq!(engine.last_prompt(), "Hi");
 
     let answer = post(&engine, PATH, json!({ "prompt": ["one", "three"], "n": 2 })).await.json();
-    let indices: Vec<_> = answer["choices"].as_array().expect("choices").iter().map(|choice| choice["index"].clone()).collect();
+    let indices: Vec<_> =
+        answer["choices"].as_array().expect("choices").iter().map(|choice| choice["index"].clone()).collect();
     assert_eq!(indices, [0, 1, 2, 3]);
     assert_eq!(answer["usage"]["prompt_tokens"], 8);
     assert_eq!(answer["usage"]["completion_tokens"], 12);
@@ -93,18 +97,34 @@ async fn logprobs_in_the_older_shape() {
 #[tokio::test]
 async fn refusals_name_the_field() {
     let cases = [
-        (json!({}), "prompt is missing, expected a string, an array of strings, an array of token ids or an array of such arrays", "prompt"),
-        (json!({ "prompt": 5 }), "prompt is 5, expected a string, an array of strings, an array of token ids or an array of such arrays", "prompt"),
+        (
+            json!({}),
+            "prompt is missing, expected a string, an array of strings, an array of token ids or an array of such arrays",
+            "prompt",
+        ),
+        (
+            json!({ "prompt": 5 }),
+            "prompt is 5, expected a string, an array of strings, an array of token ids or an array of such arrays",
+            "prompt",
+        ),
         (json!({ "prompt": ["a", 5] }), "prompt[1] is 5, expected a string or an array of token ids", "prompt[1]"),
         (json!({ "prompt": [5, "a"] }), "prompt[1] is the string \"a\", expected a token id", "prompt[1]"),
         (json!({ "prompt": [5, -1] }), "prompt[1] is -1, expected a token id", "prompt[1]"),
-        (json!({ "prompt": ["a", "b"], "n": 128 }), "prompt is 2 prompts with n = 128, expected at most 128 choices in all", "prompt"),
+        (
+            json!({ "prompt": ["a", "b"], "n": 128 }),
+            "prompt is 2 prompts with n = 128, expected at most 128 choices in all",
+            "prompt",
+        ),
         (
             json!({ "prompt": "a", "echo": true, "logprobs": 1 }),
             "echo together with logprobs is not supported: log-probabilities are given for generated tokens only",
             "echo together with logprobs",
         ),
-        (json!({ "prompt": "a", "suffix": "b" }), "suffix is not supported: leave it out; text is only generated after the prompt", "suffix"),
+        (
+            json!({ "prompt": "a", "suffix": "b" }),
+            "suffix is not supported: leave it out; text is only generated after the prompt",
+            "suffix",
+        ),
         (
             json!({ "prompt": "a", "best_of": 3 }),
             "best_of other than n is not supported: ask for n choices and pick one",
@@ -123,7 +143,10 @@ async fn refusals_name_the_field() {
         (json!({ "prompt": [7, 5000] }), "token id 5000 is not in the vocabulary of 1002 tokens", "invalid_value"),
     ] {
         let answer = post(&hello(), PATH, asked).await;
-        assert_eq!((answer.status, answer.error().0.as_str(), answer.error().3), (StatusCode::BAD_REQUEST, message, json!(code)));
+        assert_eq!(
+            (answer.status, answer.error().0.as_str(), answer.error().3),
+            (StatusCode::BAD_REQUEST, message, json!(code))
+        );
     }
 }
 
@@ -141,4 +164,6 @@ async fn models() {
     let other = get(&engine, "/v1/models/gpt-4").await;
     assert_eq!(other.status, StatusCode::NOT_FOUND);
     assert_eq!(other.error().0, "model \"gpt-4\" is not here; this server has \"org/fake-1b\"");
+    let not_utf8 = get(&engine, "/v1/models/%ff").await;
+    assert_eq!((not_utf8.status, not_utf8.error().3), (StatusCode::NOT_FOUND, json!("model_not_found")));
 }

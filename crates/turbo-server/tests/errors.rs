@@ -30,12 +30,16 @@ fn check(answer: &Answer, status: StatusCode, message: &str, param: Value, code:
 async fn fields_of_the_wrong_type_are_named() {
     let user = json!([{ "role": "user", "content": "x" }]);
     let cases = [
-        (json!({ "messages": user, "temperature": "hot" }), "temperature is the string \"hot\", expected a number", "temperature"),
+        (
+            json!({ "messages": user, "temperature": "hot" }),
+            "temperature is the string \"hot\", expected a number",
+            "temperature",
+        ),
         (json!({ "messages": user, "stream": 1 }), "stream is 1, expected true or false", "stream"),
         (json!({ "messages": user, "n": 0 }), "n is 0, expected a whole number from 1 to 128", "n"),
         (
-            json!({ "messages": user, "max_tokens": 0 }),
-            "max_tokens is 0, expected a whole number of at least 1 (or -1 for no limit)",
+            json!({ "messages": user, "max_tokens": -2 }),
+            "max_tokens is -2, expected a whole number of at least 0 (or -1 for no limit)",
             "max_tokens",
         ),
         (json!({ "messages": user, "top_p": 1.5 }), "top_p is 1.5, expected 0 to 1", "top_p"),
@@ -76,7 +80,11 @@ async fn fields_of_the_wrong_type_are_named() {
         (json!({ "messages": "hi" }), "messages is the string \"hi\", expected an array of messages", "messages"),
         (json!({ "messages": [] }), "messages is an array of 0, expected at least one message", "messages"),
         (json!({ "messages": ["hi"] }), "messages[0] is the string \"hi\", expected an object", "messages[0]"),
-        (json!({ "messages": [{ "role": 1, "content": "" }] }), "messages[0].role is 1, expected a string", "messages[0].role"),
+        (
+            json!({ "messages": [{ "role": 1, "content": "" }] }),
+            "messages[0].role is 1, expected a string",
+            "messages[0].role",
+        ),
         (
             json!({ "messages": [{ "role": "user", "content": 1 }] }),
             "messages[0].content is 1, expected a string or an array of parts",
@@ -89,7 +97,13 @@ async fn fields_of_the_wrong_type_are_named() {
         ),
     ];
     for (asked, message, param) in cases {
-        check(&post(&hello(), CHAT, asked).await, StatusCode::BAD_REQUEST, message, json!(param), json!("invalid_value"));
+        check(
+            &post(&hello(), CHAT, asked).await,
+            StatusCode::BAD_REQUEST,
+            message,
+            json!(param),
+            json!("invalid_value"),
+        );
     }
 }
 
@@ -145,7 +159,8 @@ async fn what_is_not_supported_is_refused_by_name() {
         let code = json!("unsupported_parameter");
         check(&post(&hello(), CHAT, asked).await, StatusCode::BAD_REQUEST, message, json!(param), code);
     }
-    let harmless = json!({ "messages": user, "tools": [], "response_format": { "type": "text" }, "tool_choice": "none" });
+    let harmless =
+        json!({ "messages": user, "tools": [], "response_format": { "type": "text" }, "tool_choice": "none" });
     assert_eq!(post(&hello(), CHAT, harmless).await.status, StatusCode::OK);
 }
 
@@ -180,11 +195,11 @@ async fn bad_json_is_400() {
 async fn a_prompt_that_is_too_long_names_both_counts() {
     let asked = json!({ "messages": [{ "role": "user", "content": "x".repeat(600) }] });
     let answer = post(&hello(), CHAT, asked).await;
-    let message = "the prompt has 652 tokens, the context holds 512 (prompt and answer together): shorten the prompt or start \
+    let message = "the prompt has 650 tokens, the context holds 512 (prompt and answer together): shorten the prompt or start \
                    with a larger context (-c)";
     check(&answer, StatusCode::BAD_REQUEST, message, Value::Null, json!("context_length_exceeded"));
     let error = &answer.json()["error"];
-    assert_eq!((&error["n_prompt_tokens"], &error["n_ctx"]), (&json!(652), &json!(512)));
+    assert_eq!((&error["n_prompt_tokens"], &error["n_ctx"]), (&json!(650), &json!(512)));
 }
 
 #[tokio::test]
@@ -193,7 +208,13 @@ async fn a_template_that_refuses_speaks_to_the_user() {
     let engine = FakeEngine::with_template(Script::Vanish, ChatTemplate::from_source(source).expect("parses"));
     let asked = json!({ "messages": [{ "role": "user", "content": "x" }] });
     let message = "the model's chat template refuses this conversation: Roles must alternate!";
-    check(&post(&engine, CHAT, asked).await, StatusCode::BAD_REQUEST, message, json!("messages"), json!("chat_template_error"));
+    check(
+        &post(&engine, CHAT, asked).await,
+        StatusCode::BAD_REQUEST,
+        message,
+        json!("messages"),
+        json!("chat_template_error"),
+    );
 }
 
 #[tokio::test]
@@ -242,11 +263,13 @@ async fn routes_methods_and_types() {
 
     let form = Request::post(CHAT).header(header::CONTENT_TYPE, "text/plain; charset=utf-8").body(Body::from("{}"));
     let answer = send(&engine, form.expect("a request")).await;
-    let message = "the content type is \"text/plain\", expected application/json: send the header Content-Type: application/json";
+    let message =
+        "the content type is \"text/plain\", expected application/json: send the header Content-Type: application/json";
     check(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, message, Value::Null, json!("unsupported_media_type"));
 
     let bare = Request::post(CHAT).body(Body::from("{}")).expect("a request");
-    let message = "the content type is missing, expected application/json: send the header Content-Type: application/json";
+    let message =
+        "the content type is missing, expected application/json: send the header Content-Type: application/json";
     let code = json!("unsupported_media_type");
     check(&send(&engine, bare).await, StatusCode::UNSUPPORTED_MEDIA_TYPE, message, Value::Null, code);
 }
@@ -257,7 +280,7 @@ async fn large_bodies_are_refused() {
     let declared = post_request(CHAT, vec![b' '; MAX_BODY_BYTES + 1]);
     let code = json!("request_too_large");
     check(&send(&hello(), declared).await, StatusCode::PAYLOAD_TOO_LARGE, message, Value::Null, code.clone());
-    let chunks = std::iter::repeat_n(Ok::<_, std::io::Error>(vec![b' '; 1 << 20]), 17);
+    let chunks = (0..17).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 20]));
     let undeclared = post_request(CHAT, Body::from_stream(futures_util::stream::iter(chunks)));
     check(&send(&hello(), undeclared).await, StatusCode::PAYLOAD_TOO_LARGE, message, Value::Null, code);
 }
@@ -292,9 +315,28 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 const FIELDS: [&str; 22] = [
-    "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop",
-    "stream", "stream_options", "n", "logprobs", "top_logprobs", "logit_bias", "echo", "tools", "response_format",
-    "chat_template_kwargs", "repeat_last_n",
+    "model",
+    "messages",
+    "prompt",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "stop",
+    "stream",
+    "stream_options",
+    "n",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "echo",
+    "tools",
+    "response_format",
+    "chat_template_kwargs",
+    "repeat_last_n",
 ];
 
 proptest! {

@@ -1,6 +1,8 @@
 //! Chat templates against what Jinja2 makes of them: `tests/fixtures/chat`, written by the `generate.py` beside it.
 
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use turbo_gguf::{GgufFile, write};
 use turbo_text::{ChatError, ChatTemplate, RenderInput, message};
 
 fn list(value: &Value) -> Vec<Value> {
@@ -120,6 +122,18 @@ fn a_template_that_never_ends_is_stopped() {
     assert!(error.contains("recursion"), "{error}");
 }
 
+/// minijinja 3.0.5 subtracts past zero here; with overflow checks, as in tests, that is a panic.
+#[test]
+fn a_panic_of_the_engine_is_an_error() {
+    match render("{{ messages[0:5:-1] }}") {
+        Ok(text) => assert_eq!(text, "[]"),
+        Err(error) => {
+            let want = "the template engine cannot process this chat template (attempt to subtract with overflow); pass another template";
+            assert_eq!(error.to_string(), want);
+        }
+    }
+}
+
 #[test]
 fn the_date_is_todays() {
     let year: u64 = render("{{ strftime_now('%Y') }}").expect("renders").parse().expect("a year");
@@ -145,4 +159,94 @@ fn extra_variables_win_over_standard_ones() {
 fn templates_are_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&ChatTemplate::chatml());
+}
+
+fn file(metadata: &[(&str, turbo_gguf::Value)]) -> GgufFile {
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let bytes = write::gguf_bytes(&metadata, &[]).expect("writes");
+    GgufFile::from_vec("model.gguf", bytes).expect("reads back")
+}
+
+#[test]
+fn templates_come_out_of_files() {
+    let text = |text: &str| turbo_gguf::Value::String(text.into());
+    let architecture = ("general.architecture", text("llama"));
+    let none = ChatTemplate::from_gguf(&file(std::slice::from_ref(&architecture))).expect("ChatML");
+    assert!(none.is_default());
+
+    let metadata = [
+        architecture.clone(),
+        ("tokenizer.chat_template", text("plain {{ messages[0].content }}")),
+        ("tokenizer.chat_template.tool_use", text("tools {{ tools | length }}")),
+    ];
+    let both = ChatTemplate::from_gguf(&file(&metadata)).expect("parses");
+    assert!(!both.is_default());
+    let mut input = RenderInput { messages: vec![message("user", "x")], ..RenderInput::default() };
+    assert_eq!(both.render(&input).expect("renders"), "plain x");
+    input.tools = vec![json!({}), json!({})];
+    assert_eq!(both.render(&input).expect("renders"), "tools 2");
+
+    let broken = [architecture.clone(), ("tokenizer.chat_template", text("{% if %}"))];
+    let error = ChatTemplate::from_gguf(&file(&broken)).expect_err("does not parse").to_string();
+    let want = "model.gguf: chat template has a syntax error at line 1: syntax error: unexpected end of block; fix the template or \
+                pass another one";
+    assert_eq!(error, want);
+
+    let number = [architecture, ("tokenizer.chat_template", turbo_gguf::Value::U32(7))];
+    let error = ChatTemplate::from_gguf(&file(&number)).expect_err("not text").to_string();
+    let want =
+        "the chat template cannot be read: model.gguf: key \"tokenizer.chat_template\" is u32 7, expected a string";
+    assert_eq!(error, want);
+}
+
+#[test]
+fn the_template_of_the_built_in_model() {
+    let path = turbo_testkit::workspace().join("assets/tiny-qwen3-34m.q4_k_m.gguf");
+    let template = ChatTemplate::from_gguf(&GgufFile::open(&path).expect("opens")).expect("parses");
+    assert!(!template.is_default());
+    let input = RenderInput {
+        messages: vec![message("system", "S"), message("user", "U")],
+        add_generation_prompt: true,
+        ..RenderInput::default()
+    };
+    let want = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(template.render(&input).expect("renders"), want);
+}
+
+/// Pieces of templates, sound and broken.
+const PIECES: [&str; 24] = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{%-",
+    "-%}",
+    "{#",
+    "#}",
+    "{% generation %}",
+    "{% endgeneration %}",
+    "{% for m in messages %}",
+    "{% endfor %}",
+    "{% if tools %}",
+    "{% endif %}",
+    "{{ m.content | tojson(indent=9999999999) }}",
+    "{{ strftime_now('%-%Q%9%') }}",
+    "{{ 'a,b'.rsplit(',', -9) }}",
+    "{{ '\u{e9}'.zfill(99999999999) }}",
+    "{{ messages[-9:99:-1] }}",
+    "{{ 'x' * 99999999999 }}",
+    "{{ 9223372036854775807 + 1 }}",
+    "{{ 'x'.partition('') }}",
+    "{{ range(99999999999) }}",
+    "\u{1f985} {{ -7 // 0 }}",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// A template out of a broken or hostile file gives an error or a text.
+    #[test]
+    fn no_template_panics(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..8), tail in "\\PC{0,12}") {
+        let _ = render(&(pieces.concat() + &tail));
+    }
 }

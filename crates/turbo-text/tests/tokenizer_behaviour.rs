@@ -24,7 +24,8 @@ fn spec_of(name: &str) -> VocabSpec {
     VocabSpec::from_metadata(GgufFile::open(&fixture(&format!("vocab/{name}.gguf"))).unwrap().metadata()).unwrap()
 }
 
-/// A byte-level vocabulary of single characters, `ab`, and the given further tokens with their types.
+/// A byte-level vocabulary of single characters, `ab`, and the given further tokens with their
+/// types.
 fn letters(pre: &str, further: &[(&str, i32)]) -> VocabSpec {
     let mut tokens: Vec<String> = ('!'..='~').map(String::from).collect();
     tokens.extend(["Ġ", "Ċ", "ab"].map(str::to_owned));
@@ -82,7 +83,8 @@ proptest! {
 
     #[test]
     fn long_words_merge_like_short_ones(letters in "[a-e ]{49,120}") {
-        // The same text, once as one long piece (the queue) and once token by token through the vocabulary's own merges.
+        // The same text, once as one long piece (the queue) and once token by token through the
+        // vocabulary's own merges.
         let ids = GPT2.encode(&letters.replace(' ', "a"), PLAIN);
         let mut parts: Vec<String> = letters.replace(' ', "a").chars().map(String::from).collect();
         let merges = &*GPT2_MERGES;

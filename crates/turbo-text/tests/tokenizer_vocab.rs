@@ -9,7 +9,8 @@ fn open(name: &str) -> Tokenizer {
     Tokenizer::from_gguf(&file).unwrap()
 }
 
-/// The texts and ids that llama.cpp ships with a vocabulary: texts separated by a marker line, one line of ids for each.
+/// The texts and ids that llama.cpp ships with a vocabulary: texts separated by a marker line, one
+/// line of ids for each.
 fn check_llama_cpp_vocabulary(name: &str) {
     let tokenizer = open(name);
     let texts = std::fs::read_to_string(fixture(&format!("vocab/{name}.inp"))).unwrap();

@@ -22,7 +22,6 @@ mod span;
 mod tiles;
 mod write;
 
-
 pub use run::{attention, attention_with};
 pub use simd::Simd;
 pub use write::{KvFault, KvSide, kv_write};
@@ -61,7 +60,9 @@ pub struct AttentionJob<'a> {
 
 /// A query holds inf or nan; the output is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("found inf or nan in the query of token {token}, head {head}, expected finite values: the model's weights or its computation are broken")]
+#[error(
+    "found inf or nan in the query of token {token}, head {head}, expected finite values: the model's weights or its computation are broken"
+)]
 pub struct AttentionFault {
     /// Token of the job, from 0.
     pub token: usize,

@@ -9,7 +9,7 @@ use turbo_quant::kv::block_shift;
 use super::AttentionJob;
 use super::exact::cap::SoftCap;
 use super::exact::tile::{NARROW, WIDE, WeightWidth};
-use super::simd::{LANES, Simd};
+use super::simd::{LANES, Simd, Unpack};
 
 /// The read-only side of a job, with what follows from it.
 pub(super) struct Shape<'a> {
@@ -32,6 +32,9 @@ pub(super) struct Shape<'a> {
     /// Scale blocks of K and V; empty for f16.
     pub(super) k_sizes: Vec<usize>,
     pub(super) v_sizes: Vec<usize>,
+    /// How codes become levels.
+    pub(super) k_unpack: Unpack,
+    pub(super) v_unpack: Unpack,
     /// Shift of every scale block of V.
     pub(super) v_shifts: Vec<i32>,
     /// Width of the weights of V.
@@ -60,6 +63,8 @@ impl<'a> Shape<'a> {
             k_sizes: k.kv_type.scale_block_sizes(k.head_dim),
             v_shifts: v_sizes.iter().map(|&n| block_shift(v.kv_type, n)).collect(),
             v_sizes,
+            k_unpack: Unpack::new(*k),
+            v_unpack: Unpack::new(*v),
             width: if v.kv_type == KvType::Q8_0 { WIDE } else { NARROW },
         }
     }

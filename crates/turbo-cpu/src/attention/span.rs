@@ -26,8 +26,7 @@ pub(super) enum Sums {
 impl Sums {
     /// Sums over no keys.
     pub(super) fn empty(shape: &Shape<'_>, rows: usize) -> Self {
-        let mut sums =
-            if shape.coded_v() { Self::Int(IntSums::default()) } else { Self::Float(FloatSums::default()) };
+        let mut sums = if shape.coded_v() { Self::Int(IntSums::default()) } else { Self::Float(FloatSums::default()) };
         sums.clear(shape, rows);
         sums
     }
@@ -89,6 +88,7 @@ pub(super) fn each_chunk(
             for tile in chunk * CHUNK_TOKENS / TILE..(chunk + 1) * CHUNK_TOKENS / TILE {
                 let keys = keys_of(tile, &seen);
                 if !keys.is_empty() {
+                    prefetch(shape, kv_head, tile + 1, seen.end);
                     scratch.keys.expand(shape, kv_head, tile, &keys);
                     scratch.values.expand(shape, kv_head, tile, &keys);
                     scratch.add_tile(shape, tokens.clone(), tile, &mut sums);
@@ -98,6 +98,19 @@ pub(super) fn each_chunk(
         }
         Ok(())
     })
+}
+
+/// Asks for a tile that is next, if it has visible keys: the units of a head lie apart, which hides the pattern
+/// from the processor.
+fn prefetch(shape: &Shape<'_>, kv_head: usize, tile: usize, end: usize) {
+    if tile * TILE < end {
+        let block = shape.blocks[tile] as usize;
+        for (side, pool) in [(&shape.layer.k, shape.k_pool), (&shape.layer.v, shape.v_pool)] {
+            let (codes, scales) = side.unit(pool, block, kv_head);
+            shape.simd.prefetch(codes);
+            shape.simd.prefetch(scales);
+        }
+    }
 }
 
 impl Scratch {

@@ -3,12 +3,11 @@
 use std::ops::Range;
 
 use turbo_backend::{BLOCK_TOKENS as TILE, SideLayout};
-use turbo_quant::kv::levels_head;
 use turbo_quant::turbo::exact::f32_from_f16;
 
 use super::exact::tile::ScaleParts;
 use super::shape::Shape;
-use super::simd::{Keys, ScaleKeys, Simd};
+use super::simd::{Keys, ScaleKeys, Simd, Unpack};
 
 /// Keys of a tile. Slots outside the expanded range hold leftovers.
 #[derive(Default)]
@@ -39,12 +38,20 @@ fn scale_bits(scales: &[u32], block: usize) -> impl Iterator<Item = u16> {
     scales[block * TILE / 2..][..TILE / 2].iter().flat_map(|&word| [word as u16, (word >> 16) as u16])
 }
 
-fn expand_levels(side: &SideLayout, codes: &[u32], keys: &Range<usize>, rows: &mut Vec<i8>) {
-    rows.resize(TILE * side.head_dim, 0);
-    for t in keys.clone() {
-        let codes = &codes[t * side.code_words..][..side.code_words];
-        levels_head(side.kv_type, side.head_dim, codes, &mut rows[t * side.head_dim..][..side.head_dim]);
+/// Levels of a unit as [key][head_dim], valid for `keys`. `rows` holds them where the codes are not levels already.
+fn levels_of<'a>(
+    simd: Simd,
+    unpack: &Unpack,
+    codes: &'a [u32],
+    keys: &Range<usize>,
+    rows: &'a mut Vec<i8>,
+) -> &'a [i8] {
+    if unpack.runs.is_empty() && cfg!(target_endian = "little") {
+        return bytemuck::cast_slice(codes);
     }
+    rows.resize(TILE * unpack.side.head_dim, 0);
+    simd.unpack(unpack, codes, keys, rows);
+    rows
 }
 
 fn expand_f16(simd: Simd, side: &SideLayout, codes: &[u32], keys: &Range<usize>, plain: &mut Vec<f32>) {
@@ -68,9 +75,9 @@ impl KeyTile {
         if !shape.coded_k() {
             return expand_f16(shape.simd, side, codes, keys, &mut self.plain);
         }
-        expand_levels(side, codes, keys, &mut self.rows);
         self.levels.resize(TILE * side.head_dim, 0);
-        shape.simd.quads(&self.rows, side.head_dim, &mut self.levels);
+        let rows = levels_of(shape.simd, &shape.k_unpack, codes, keys, &mut self.rows);
+        shape.simd.quads(rows, side.head_dim, &mut self.levels);
         self.scales.resize(shape.k_sizes.len(), [0.0; TILE]);
         for (b, out) in self.scales.iter_mut().enumerate() {
             for (out, bits) in out.iter_mut().zip(scale_bits(scales, b)) {
@@ -88,9 +95,9 @@ impl ValueTile {
         if !shape.coded_v() {
             return expand_f16(shape.simd, side, codes, keys, &mut self.plain);
         }
-        expand_levels(side, codes, keys, &mut self.rows);
         self.levels.resize(TILE * side.head_dim, 0);
-        shape.simd.pairs(&self.rows, side.head_dim, &mut self.levels);
+        let rows = levels_of(shape.simd, &shape.v_unpack, codes, keys, &mut self.rows);
+        shape.simd.pairs(rows, side.head_dim, &mut self.levels);
         let empty = ScaleKeys { h: [0; TILE], x: [0; TILE], sign: [0; TILE] };
         self.scales.resize(shape.v_sizes.len(), empty);
         for (b, out) in self.scales.iter_mut().enumerate() {

@@ -141,10 +141,11 @@ const AHEAD: usize = 3072;
 /// Requests the cache lines that start in the `bytes` bytes [`AHEAD`] of `at`.
 #[inline]
 #[target_feature(enable = "avx2")]
+#[allow(unused_unsafe, reason = "prefetching became a safe function in a later toolchain than the minimum")]
 fn prefetch(at: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
-        // A request for an address outside the matrix does nothing.
-        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line).cast());
+        // SAFETY: a request for an address outside the matrix does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line).cast()) };
     }
 }
 

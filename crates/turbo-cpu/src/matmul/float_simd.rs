@@ -28,7 +28,9 @@ mod v512 {
             match KIND {
                 F32 => _mm512_loadu_ps(at.cast()),
                 F16 => _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())),
-                BF16 => _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast())))),
+                BF16 => {
+                    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast()))))
+                }
                 _ => zero(),
             }
         }
@@ -74,10 +76,9 @@ mod v256 {
         unsafe {
             match KIND {
                 F32 => [_mm256_loadu_ps(at.cast()), _mm256_loadu_ps(at.add(32).cast())],
-                F16 => [
-                    _mm256_cvtph_ps(_mm_loadu_si128(at.cast())),
-                    _mm256_cvtph_ps(_mm_loadu_si128(at.add(16).cast())),
-                ],
+                F16 => {
+                    [_mm256_cvtph_ps(_mm_loadu_si128(at.cast())), _mm256_cvtph_ps(_mm_loadu_si128(at.add(16).cast()))]
+                }
                 BF16 => [widen(_mm_loadu_si128(at.cast())), widen(_mm_loadu_si128(at.add(16).cast()))],
                 _ => zero(),
             }
@@ -190,25 +191,25 @@ macro_rules! float_kernels {
             #[target_feature(enable = $features)]
             pub(crate) fn products<const KIND: u8>(rows: &Rows<'_>, x: &Activations, put: Put<'_>) {
                 let full = x.tokens - x.tokens % $tokens;
-                let (mut row, count) = (0, rows.count());
-                while row < count {
-                    // Four rows keep the adders busy with one token; more tokens share the rows.
-                    let step = if count - row >= 4 { 4 } else { 1 };
-                    for token in (0..full).step_by($tokens) {
-                        for part in (row..row + step).step_by($rows) {
-                            match step {
-                                4 => tile::<KIND, $rows, $tokens>(rows, part, x, token, put),
-                                _ => tile::<KIND, 1, $tokens>(rows, part, x, token, put),
-                            }
-                        }
+                let count = rows.count();
+                // Rows of a whole tile; four rows also keep the adders busy with one token.
+                let fours = count - count % 4;
+                // The rows of a task stay in the second-level cache while the tokens pass by.
+                for token in (0..full).step_by($tokens) {
+                    for row in (0..fours).step_by($rows) {
+                        tile::<KIND, $rows, $tokens>(rows, row, x, token, put);
                     }
-                    for token in full..x.tokens {
-                        match step {
-                            4 => tile::<KIND, 4, 1>(rows, row, x, token, put),
-                            _ => tile::<KIND, 1, 1>(rows, row, x, token, put),
-                        }
+                    for row in fours..count {
+                        tile::<KIND, 1, $tokens>(rows, row, x, token, put);
                     }
-                    row += step;
+                }
+                for token in full..x.tokens {
+                    for row in (0..fours).step_by(4) {
+                        tile::<KIND, 4, 1>(rows, row, x, token, put);
+                    }
+                    for row in fours..count {
+                        tile::<KIND, 1, 1>(rows, row, x, token, put);
+                    }
                 }
             }
 
@@ -253,6 +254,6 @@ macro_rules! float_kernels {
 #[cfg(target_arch = "x86_64")]
 float_kernels!(avx2, "avx2,fma,f16c", v256, rows 2, tokens 3);
 #[cfg(target_arch = "x86_64")]
-float_kernels!(avx512, "avx2,fma,f16c,avx512f", v512, rows 4, tokens 4);
+float_kernels!(avx512, "avx2,fma,f16c,avx512f", v512, rows 4, tokens 6);
 #[cfg(target_arch = "aarch64")]
 float_kernels!(neon, "neon", v128, rows 2, tokens 3);

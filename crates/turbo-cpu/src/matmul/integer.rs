@@ -15,7 +15,14 @@ thread_local! {
     static SCRATCH: RefCell<(Planes, Panel)> = RefCell::default();
 }
 
-pub(super) fn product(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, shape: Shape, x: &Activations, out: &Out<'_>) {
+pub(super) fn product(
+    level: Level,
+    pool: &ThreadPool,
+    w: &WeightRef<'_>,
+    shape: Shape,
+    x: &Activations,
+    out: &Out<'_>,
+) {
     match panel_layout(level) {
         Some(layout) if x.tokens() >= PANEL_TOKENS => by_panels(level, layout, pool, w, shape, x, out),
         _ => by_rows(level, pool, w, shape, x, out),
@@ -102,6 +109,12 @@ fn one_row(level: Level, planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx512Vnni => unsafe { super::avx2::avx512vnni::row(planes, shape, x) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Level::Neon => unsafe { super::neon::row_long(planes, shape, x) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Level::NeonDot => unsafe { super::neon::row_sdot(planes, shape, x) },
         _ => plain::row(planes, shape, x),
     }
 }
@@ -115,13 +128,17 @@ fn panel_layout(level: Level) -> Option<Layout> {
         Level::AvxVnni => Some(Layout { rows: super::tile::avxvnni::ROWS, flip: 0x80 }),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => Some(Layout { rows: super::tile::avx512vnni::ROWS, flip: 0x80 }),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => Some(Layout { rows: super::tile::neon_long::ROWS, flip: 0 }),
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonDot => Some(Layout { rows: super::tile::neon_sdot::ROWS, flip: 0 }),
         _ => None,
     }
 }
 
 /// The products of a panel with all tokens; `put` gets a token and the outputs of its rows.
 fn tiles(level: Level, panel: &Panel, shape: Shape, x: &Activations, put: &mut dyn FnMut(usize, &[f32])) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
         use super::tile::{self, Outputs, ROWS};
         let mut outputs: Outputs = [[0.0; ROWS]; TILE];
@@ -131,9 +148,17 @@ fn tiles(level: Level, panel: &Panel, shape: Shape, x: &Activations, put: &mut d
             // SAFETY: the level is available, which `matmul_at` checks.
             unsafe {
                 match level {
+                    #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => tile::maddubs::tile(panel, shape, packed, count, &mut outputs),
+                    #[cfg(target_arch = "x86_64")]
                     Level::AvxVnni => tile::avxvnni::tile(panel, shape, packed, count, &mut outputs),
-                    _ => tile::avx512vnni::tile(panel, shape, packed, count, &mut outputs),
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512Vnni => tile::avx512vnni::tile(panel, shape, packed, count, &mut outputs),
+                    #[cfg(target_arch = "aarch64")]
+                    Level::Neon => tile::neon_long::tile(panel, shape, packed, count, &mut outputs),
+                    #[cfg(target_arch = "aarch64")]
+                    Level::NeonDot => tile::neon_sdot::tile(panel, shape, packed, count, &mut outputs),
+                    _ => unreachable!("{} has no panels", level.name()),
                 }
             }
             for (token, values) in outputs[..count].iter().enumerate() {
@@ -141,6 +166,6 @@ fn tiles(level: Level, panel: &Panel, shape: Shape, x: &Activations, put: &mut d
             }
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = (level, panel, shape, x, put);
 }

@@ -19,8 +19,7 @@ pub enum Level {
 
 impl Level {
     /// Every level of every processor.
-    pub const ALL: [Self; 6] =
-        [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Neon, Self::NeonDot];
+    pub const ALL: [Self; 6] = [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Neon, Self::NeonDot];
 
     /// The fastest level of this processor; found once.
     pub fn best() -> Self {

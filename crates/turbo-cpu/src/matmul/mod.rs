@@ -21,10 +21,12 @@ mod float;
 mod float_simd;
 mod integer;
 mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panel;
 mod plain;
 mod plane;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 
 pub use activations::{Activations, Forms};
@@ -95,7 +97,14 @@ impl Out<'_> {
 /// When shapes do not belong together: `w.data` is not `w.rows` rows, `x` has other columns or
 /// lacks the form that the type needs ([`Forms::of`]), `bias` or `out` is too short. A loader
 /// checks a file against its plan before it gets here.
-pub fn matmul(pool: &ThreadPool, w: WeightRef<'_>, x: &Activations, bias: Option<&[f32]>, out: &mut [f32], stride: usize) {
+pub fn matmul(
+    pool: &ThreadPool,
+    w: WeightRef<'_>,
+    x: &Activations,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    stride: usize,
+) {
     matmul_at(Level::best(), pool, w, x, bias, out, stride);
 }
 
@@ -145,10 +154,16 @@ fn rows_per_task(pool: &ThreadPool, w: &WeightRef<'_>, tokens: usize, multiple: 
     worth.max(1).min(shared).next_multiple_of(multiple)
 }
 
+/// From this many tokens on, rows are decoded to `f32` before they are multiplied.
+const MANY_TOKENS: usize = 8;
+/// Rows that are decoded together: as `f32` they fit into a second-level cache.
+const DECODED_ROWS: usize = 32;
+
 /// Types without integer planes.
 fn float_product(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, x: &Activations, out: &Out<'_>) {
     let (row_bytes, tokens) = (w.row_bytes(), x.tokens());
-    let step = rows_per_task(pool, w, tokens, 4);
+    let many = tokens >= MANY_TOKENS;
+    let step = if many { DECODED_ROWS } else { rows_per_task(pool, w, tokens, 4) };
     pool.run(w.rows.div_ceil(step), |task| {
         let first = task * step;
         let count = step.min(w.rows - first);
@@ -159,7 +174,7 @@ fn float_product(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, x: &Activat
         };
         // With a few tokens a weight is cheapest to convert where it is used; with many, once.
         match float::kind(w.ty) {
-            Some(kind) if kind == float::F32 || tokens < 8 => {
+            Some(kind) if kind == float::F32 || !many => {
                 float::products(level, kind, &float::Rows { bytes, row_bytes, cols: w.cols }, x, &mut put);
             }
             _ => decoded_products(level, w, bytes, x, &mut put),
@@ -167,19 +182,20 @@ fn float_product(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, x: &Activat
     });
 }
 
-/// Decodes four rows at a time to `f32` and multiplies those.
+/// Decodes some rows at a time to `f32` and multiplies those.
 fn decoded_products(level: Level, w: &WeightRef<'_>, bytes: &[u8], x: &Activations, put: float::Put<'_>) {
-    const ROWS: usize = 4;
     let (row_bytes, cols) = (w.row_bytes(), w.cols);
-    let mut values = vec![0.0_f32; ROWS * cols];
-    for (group, bytes) in bytes.chunks(ROWS * row_bytes).enumerate() {
+    let mut values = vec![0.0_f32; (bytes.len() / row_bytes).min(DECODED_ROWS) * cols];
+    for (group, bytes) in bytes.chunks(DECODED_ROWS * row_bytes).enumerate() {
         let values = &mut values[..bytes.len() / row_bytes * cols];
         if let Err(error) = turbo_quant::ggml::decode_row(w.ty, bytes, values) {
             // The shapes were checked, so a whole number of rows always decodes.
             unreachable!("{error}");
         }
         let rows = float::Rows { bytes: bytemuck::cast_slice(values), row_bytes: cols * 4, cols };
-        float::products(level, float::F32, &rows, x, &mut |row, token, value| put(group * ROWS + row, token, value));
+        float::products(level, float::F32, &rows, x, &mut |row, token, value| {
+            put(group * DECODED_ROWS + row, token, value)
+        });
     }
 }
 

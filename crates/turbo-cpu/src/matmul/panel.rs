@@ -45,7 +45,15 @@ pub(crate) struct Layout {
 
 impl Panel {
     /// Fills the panel from the bytes of `data.len() / row_bytes` rows of `cols` values.
-    pub(crate) fn fill(&mut self, ty: GgmlType, shape: Shape, cols: usize, data: &[u8], row_bytes: usize, layout: Layout) {
+    pub(crate) fn fill(
+        &mut self,
+        ty: GgmlType,
+        shape: Shape,
+        cols: usize,
+        data: &[u8],
+        row_bytes: usize,
+        layout: Layout,
+    ) {
         self.resize(shape, cols, layout.rows);
         let sub = plane_sub(ty);
         let parts = cols / sub;
@@ -132,9 +140,8 @@ mod tests {
                 assert_eq!(at(&panel.high), planes.high, "{ty}");
                 assert_eq!(at(&panel.min_low), planes.min_low, "{ty}");
                 assert_eq!(at(&panel.min_high), planes.min_high, "{ty}");
-                let codes: Vec<i8> = (0..cols)
-                    .map(|col| (panel.words[col / 4 * 8 + row].to_ne_bytes()[col % 4] ^ 0x80) as i8)
-                    .collect();
+                let codes: Vec<i8> =
+                    (0..cols).map(|col| (panel.words[col / 4 * 8 + row].to_ne_bytes()[col % 4] ^ 0x80) as i8).collect();
                 assert_eq!(codes, planes.codes, "{ty}");
             }
             assert!(panel.low.iter().skip(3).step_by(8).all(|&scale| scale == 0.0));

@@ -230,7 +230,7 @@ fn extreme_codes_do_not_saturate() {
     let pool = ThreadPool::new(1);
     let cols = 512;
     for byte in [0x7F_u8, 0x80, 0x81] {
-        let mut block = vec![byte; 34];
+        let mut block = [byte; 34];
         block[..2].copy_from_slice(&half::f16::ONE.to_le_bytes());
         let data: Vec<u8> = block.repeat(cols / 32 * 3);
         let w = WeightRef { ty: GgmlType::Q8_0, rows: 3, cols, data: &data };

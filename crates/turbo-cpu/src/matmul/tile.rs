@@ -1,8 +1,11 @@
-//! Products of a panel of weight rows and a few token rows, on x86-64.
+//! Products of a panel of weight rows and a few token rows.
 //!
 //! One vector holds one row in each 32-bit part. The arithmetic of an output is that of
 //! [`plain`](super::plain), with the eight lanes of every output in memory between blocks.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 use super::activations::{PackedBlock, TILE};
@@ -19,9 +22,10 @@ pub(crate) type Outputs = [[f32; ROWS]; TILE];
 macro_rules! tile_kernel {
     (
         $level:ident, $features:literal, lanes $lanes:literal, vectors $vectors:literal, tokens $most:literal,
-        $int:ty, $float:ty,
+        $words:ty, $int:ty, $float:ty,
         load $load:ident, load_ps $load_ps:ident, store_ps $store_ps:ident,
-        set1 $set1:ident, set1_ps $set1_ps:ident, zero_ps $zero_ps:ident, zero $zero:ident, cvt $cvt:ident,
+        set1 $set1:ident, set_sum $set_sum:ident, set1_ps $set1_ps:ident, zero_ps $zero_ps:ident,
+        zero_words $zero_words:ident, zero $zero:ident, cvt $cvt:ident,
         add_ps $add_ps:ident, mul_ps $mul_ps:ident, fmadd $fmadd:ident, fnmadd $fnmadd:ident,
         biased $biased:literal, dot $dot:ident
     ) => {
@@ -136,12 +140,16 @@ macro_rules! tile_kernel {
             /// `values = dots * scales`, or added to `values` in one rounding.
             #[inline]
             #[target_feature(enable = $features)]
-            fn scale<const T: usize>(values: &mut [[$float; V]; T], dots: [[$int; V]; T], scales: [$float; V], add: bool) {
+            fn scale<const T: usize>(
+                values: &mut [[$float; V]; T],
+                dots: [[$int; V]; T],
+                scales: [$float; V],
+                add: bool,
+            ) {
                 for t in 0..T {
                     for v in 0..V {
                         let dot = $cvt(dots[t][v]);
-                        values[t][v] =
-                            if add { $fmadd(dot, scales[v], values[t][v]) } else { $mul_ps(dot, scales[v]) };
+                        values[t][v] = if add { $fmadd(dot, scales[v], values[t][v]) } else { $mul_ps(dot, scales[v]) };
                     }
                 }
             }
@@ -149,7 +157,12 @@ macro_rules! tile_kernel {
             /// `values -= mins * sums`, in one rounding.
             #[inline]
             #[target_feature(enable = $features)]
-            fn subtract<const T: usize>(values: &mut [[$float; V]; T], mins: [$float; V], sums: &[f32; TILE], first: usize) {
+            fn subtract<const T: usize>(
+                values: &mut [[$float; V]; T],
+                mins: [$float; V],
+                sums: &[f32; TILE],
+                first: usize,
+            ) {
                 for t in 0..T {
                     let sum = $set1_ps(sums[first + t]);
                     for v in 0..V {
@@ -171,11 +184,11 @@ macro_rules! tile_kernel {
                 let mut dots = [[$zero(); V]; T];
                 if $biased {
                     for t in 0..T {
-                        dots[t] = [$set1(biases[first + t]); V];
+                        dots[t] = [$set_sum(biases[first + t]); V];
                     }
                 }
                 for word in from..from + W {
-                    let mut w = [$zero(); V];
+                    let mut w = [$zero_words(); V];
                     for v in 0..V {
                         let part = &words[word * ROWS + v * $lanes..][..$lanes];
                         // SAFETY: `part` is as long as a vector.
@@ -196,6 +209,7 @@ macro_rules! tile_kernel {
 
 /// Adds products of signed bytes without VNNI: the sign of `w` moves to `x`. With codes of at most
 /// 127 in magnitude no pair sum leaves 16 bits.
+#[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_maddubs(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
@@ -203,24 +217,103 @@ fn add_maddubs(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
     _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
+#[cfg(target_arch = "x86_64")]
 tile_kernel!(
-    maddubs, "avx2,fma,f16c", lanes 8, vectors 1, tokens 4, __m256i, __m256,
+    maddubs, "avx2,fma,f16c", lanes 8, vectors 1, tokens 4, __m256i, __m256i, __m256,
     load _mm256_loadu_si256, load_ps _mm256_loadu_ps, store_ps _mm256_storeu_ps,
-    set1 _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps, zero _mm256_setzero_si256,
+    set1 _mm256_set1_epi32, set_sum _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps,
+    zero_words _mm256_setzero_si256, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
     fnmadd _mm256_fnmadd_ps, biased false, dot add_maddubs
 );
+#[cfg(target_arch = "x86_64")]
 tile_kernel!(
-    avxvnni, "avx2,fma,f16c,avxvnni", lanes 8, vectors 1, tokens 8, __m256i, __m256,
+    avxvnni, "avx2,fma,f16c,avxvnni", lanes 8, vectors 1, tokens 8, __m256i, __m256i, __m256,
     load _mm256_loadu_si256, load_ps _mm256_loadu_ps, store_ps _mm256_storeu_ps,
-    set1 _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps, zero _mm256_setzero_si256,
+    set1 _mm256_set1_epi32, set_sum _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps,
+    zero_words _mm256_setzero_si256, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
     fnmadd _mm256_fnmadd_ps, biased true, dot _mm256_dpbusd_avx_epi32
 );
+#[cfg(target_arch = "x86_64")]
 tile_kernel!(
-    avx512vnni, "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni", lanes 16, vectors 2, tokens 8, __m512i, __m512,
+    avx512vnni, "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni", lanes 16, vectors 2, tokens 8, __m512i, __m512i, __m512,
     load _mm512_loadu_si512, load_ps _mm512_loadu_ps, store_ps _mm512_storeu_ps,
-    set1 _mm512_set1_epi32, set1_ps _mm512_set1_ps, zero_ps _mm512_setzero_ps, zero _mm512_setzero_si512,
+    set1 _mm512_set1_epi32, set_sum _mm512_set1_epi32, set1_ps _mm512_set1_ps, zero_ps _mm512_setzero_ps,
+    zero_words _mm512_setzero_si512, zero _mm512_setzero_si512,
     cvt _mm512_cvtepi32_ps, add_ps _mm512_add_ps, mul_ps _mm512_mul_ps, fmadd _mm512_fmadd_ps,
     fnmadd _mm512_fnmadd_ps, biased true, dot _mm512_dpbusd_epi32
+);
+
+#[cfg(target_arch = "aarch64")]
+use neon_steps::*;
+
+/// The operations of the kernel that NEON spells otherwise.
+#[cfg(target_arch = "aarch64")]
+mod neon_steps {
+    use std::arch::aarch64::*;
+
+    pub(super) use super::super::neon::{dot_long, dot_sdot};
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) unsafe fn load_words(at: *const u8) -> int8x16_t {
+        // SAFETY: the caller has 16 bytes there.
+        unsafe { vld1q_s8(at.cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn zero_words() -> int8x16_t {
+        vdupq_n_s8(0)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn set_words(word: i32) -> int8x16_t {
+        vreinterpretq_s8_s32(vdupq_n_s32(word))
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn zero_sums() -> int32x4_t {
+        vdupq_n_s32(0)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn zero_floats() -> float32x4_t {
+        vdupq_n_f32(0.0)
+    }
+
+    /// `a * b + c`, rounded once.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn add_product(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        vfmaq_f32(c, a, b)
+    }
+
+    /// `c - a * b`, rounded once.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn subtract_product(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        vfmsq_f32(c, a, b)
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+tile_kernel!(
+    neon_long, "neon", lanes 4, vectors 2, tokens 8, int8x16_t, int32x4_t, float32x4_t,
+    load load_words, load_ps vld1q_f32, store_ps vst1q_f32,
+    set1 set_words, set_sum vdupq_n_s32, set1_ps vdupq_n_f32, zero_ps zero_floats, zero_words zero_words, zero zero_sums,
+    cvt vcvtq_f32_s32, add_ps vaddq_f32, mul_ps vmulq_f32, fmadd add_product,
+    fnmadd subtract_product, biased false, dot dot_long
+);
+#[cfg(target_arch = "aarch64")]
+tile_kernel!(
+    neon_sdot, "neon,dotprod", lanes 4, vectors 2, tokens 8, int8x16_t, int32x4_t, float32x4_t,
+    load load_words, load_ps vld1q_f32, store_ps vst1q_f32,
+    set1 set_words, set_sum vdupq_n_s32, set1_ps vdupq_n_f32, zero_ps zero_floats, zero_words zero_words, zero zero_sums,
+    cvt vcvtq_f32_s32, add_ps vaddq_f32, mul_ps vmulq_f32, fmadd add_product,
+    fnmadd subtract_product, biased false, dot dot_sdot
 );

@@ -71,8 +71,9 @@ fn physical_cores(_usable: usize) -> Option<usize> {
         let mut value: libc::c_int = 0;
         let mut size = size_of::<libc::c_int>();
         // SAFETY: `name` ends in NUL, `value` has `size` bytes, and nothing is written to the system.
-        let status =
-            unsafe { libc::sysctlbyname(name.as_ptr(), (&raw mut value).cast(), &raw mut size, std::ptr::null_mut(), 0) };
+        let status = unsafe {
+            libc::sysctlbyname(name.as_ptr(), (&raw mut value).cast(), &raw mut size, std::ptr::null_mut(), 0)
+        };
         usize::try_from(value).ok().filter(|&count| status == 0 && count > 0)
     };
     read(c"hw.perflevel0.physicalcpu").or_else(|| read(c"hw.physicalcpu"))

@@ -126,7 +126,13 @@ impl Filled {
     }
 
     /// The fast path over query tokens `from..to`.
-    pub(crate) fn run(&self, pool: &ThreadPool, simd: Simd, from: usize, to: usize) -> Result<Vec<f32>, AttentionFault> {
+    pub(crate) fn run(
+        &self,
+        pool: &ThreadPool,
+        simd: Simd,
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<f32>, AttentionFault> {
         let case = &self.case;
         let (row, width) = (self.n_heads() * case.dk, self.n_heads() * case.dv);
         let mut out = vec![f32::NAN; (to - from) * width];

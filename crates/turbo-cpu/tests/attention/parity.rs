@@ -82,7 +82,18 @@ fn prefill_equals_single_token_decodes_and_any_split() {
         (KvType::F16, KvType::Turbo3),
         (KvType::Turbo3, KvType::F16),
     ] {
-        let case = Case { k, v, dk: 64, dv: 96, n_kv_heads: 2, group: 3, n_keys: 600, n_tokens: 128, window: Some(500), ..Case::default() };
+        let case = Case {
+            k,
+            v,
+            dk: 64,
+            dv: 96,
+            n_kv_heads: 2,
+            group: 3,
+            n_keys: 600,
+            n_tokens: 128,
+            window: Some(500),
+            ..Case::default()
+        };
         let filled = case.fill();
         for simd in Simd::all() {
             let whole = filled.run(&ThreadPool::new(1), simd, 0, 128).expect("finite queries");
@@ -110,9 +121,14 @@ fn long_contexts_split_over_threads() {
 fn extreme_values_neither_overflow_nor_differ() {
     for k in CODED {
         for v in CODED {
-            for (k_scale, v_scale, q_scale) in
-                [(1e3, 1e3, 1e30), (1e-6, 1e-6, 1e-30), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (400.0, 400.0, 1e3), (1.0, 1.0, 0.0)]
-            {
+            for (k_scale, v_scale, q_scale) in [
+                (1e3, 1e3, 1e30),
+                (1e-6, 1e-6, 1e-30),
+                (0.0, 1.0, 1.0),
+                (1.0, 0.0, 1.0),
+                (400.0, 400.0, 1e3),
+                (1.0, 1.0, 0.0),
+            ] {
                 let case = Case { k, v, dk: 576, dv: 144, n_keys: 200, n_tokens: 2, ..Case::default() };
                 let mut random = crate::case::Random(7);
                 // All of one sign and size: largest levels, largest sums.

@@ -19,30 +19,15 @@ fn check(plan: &Plan) {
     for step in &plan.steps {
         match *step {
             Step::Embed { table, out, .. } => {
-                assert_eq!(
-                    (w(table).cols, w(table).rows),
-                    (plan.width(out), plan.n_vocab)
-                );
+                assert_eq!((w(table).cols, w(table).rows), (plan.width(out), plan.n_vocab));
             }
             Step::RmsNorm { x, weight, out, .. } => {
                 assert_eq!(plan.width(x), plan.width(out));
                 assert_eq!((plan.width(x) % w(weight).cols, w(weight).rows), (0, 1));
             }
-            Step::MatMul {
-                x,
-                weight,
-                bias,
-                out,
-            } => {
-                assert_eq!(
-                    (w(weight).cols, w(weight).rows),
-                    (plan.width(x), plan.width(out))
-                );
-                assert!(
-                    x != out,
-                    "{}: a product cannot be written over its input",
-                    w(weight).tensor
-                );
+            Step::MatMul { x, weight, bias, out } => {
+                assert_eq!((w(weight).cols, w(weight).rows), (plan.width(x), plan.width(out)));
+                assert!(x != out, "{}: a product cannot be written over its input", w(weight).tensor);
                 if let Some(bias) = bias {
                     assert_eq!((w(bias).cols, w(bias).rows), (plan.width(out), 1));
                 }
@@ -52,20 +37,12 @@ fn check(plan: &Plan) {
                 assert!(2 * plan.ropes[rope].inv_freq.len() <= head_dim);
             }
             Step::KvWrite { slot, k, v } => {
-                let KvShape {
-                    n_kv_heads,
-                    head_dim_k,
-                    head_dim_v,
-                } = plan.kv[slot];
+                let KvShape { n_kv_heads, head_dim_k, head_dim_v } = plan.kv[slot];
                 assert_eq!(plan.width(k), n_kv_heads * head_dim_k);
                 assert_eq!(plan.width(v), n_kv_heads * head_dim_v);
             }
             Step::Attention { slot, q, out, spec } => {
-                let KvShape {
-                    n_kv_heads,
-                    head_dim_k,
-                    head_dim_v,
-                } = plan.kv[slot];
+                let KvShape { n_kv_heads, head_dim_k, head_dim_v } = plan.kv[slot];
                 assert_eq!(plan.width(q), spec.n_heads * head_dim_k);
                 assert_eq!(plan.width(out), spec.n_heads * head_dim_v);
                 assert_eq!(spec.n_heads % n_kv_heads, 0);
@@ -77,19 +54,9 @@ fn check(plan: &Plan) {
     }
     assert_eq!(plan.layer_starts.len(), plan.n_layers);
     assert_eq!(plan.width(plan.logits), plan.n_vocab);
-    let select = plan
-        .steps
-        .iter()
-        .position(|s| matches!(s, Step::SelectLogits { .. }));
-    let attention = plan
-        .steps
-        .iter()
-        .rposition(|s| matches!(s, Step::Attention { .. }));
-    assert_eq!(
-        select,
-        attention.map(|at| at + 3),
-        "logits are selected after output product and sum"
-    );
+    let select = plan.steps.iter().position(|s| matches!(s, Step::SelectLogits { .. }));
+    let attention = plan.steps.iter().rposition(|s| matches!(s, Step::Attention { .. }));
+    assert_eq!(select, attention.map(|at| at + 3), "logits are selected after output product and sum");
 }
 
 #[test]
@@ -130,15 +97,7 @@ result logits[32]
 fn plans_of_the_fixtures() {
     for (name, layers, heads, head_dim, vocab, style, tied) in [
         ("llama", 3, (4, 2), 64, 1024, RopeStyle::Interleaved, true),
-        (
-            "mistral",
-            3,
-            (2, 1),
-            128,
-            1024,
-            RopeStyle::Interleaved,
-            false,
-        ),
+        ("mistral", 3, (2, 1), 128, 1024, RopeStyle::Interleaved, false),
         ("qwen2", 3, (4, 2), 64, 1024, RopeStyle::Neox, true),
         ("qwen3", 3, (4, 2), 128, 1024, RopeStyle::Neox, true),
     ] {
@@ -146,30 +105,15 @@ fn plans_of_the_fixtures() {
             continue;
         };
         check(&plan);
-        assert_eq!(
-            (plan.n_layers, plan.d_model, plan.n_vocab),
-            (layers, 256, vocab),
-            "{name}"
-        );
-        assert_eq!(
-            (plan.context_length, plan.ropes[0].style),
-            (2048, style),
-            "{name}"
-        );
-        let shape = KvShape {
-            n_kv_heads: heads.1,
-            head_dim_k: head_dim,
-            head_dim_v: head_dim,
-        };
+        assert_eq!((plan.n_layers, plan.d_model, plan.n_vocab), (layers, 256, vocab), "{name}");
+        assert_eq!((plan.context_length, plan.ropes[0].style), (2048, style), "{name}");
+        let shape = KvShape { n_kv_heads: heads.1, head_dim_k: head_dim, head_dim_v: head_dim };
         assert_eq!(plan.kv, vec![shape; layers], "{name}");
         let has_output = plan.weights.iter().any(|w| w.tensor == "output.weight");
         assert_eq!(has_output, !tied, "{name}");
         let text = plan.to_string();
         assert_eq!(text.contains("+ blk.2.attn_v.bias"), name == "qwen2");
-        assert_eq!(
-            text.contains("rms_norm q[512] = q[512] by blk.0.attn_q_norm"),
-            name == "qwen3"
-        );
+        assert_eq!(text.contains("rms_norm q[512] = q[512] by blk.0.attn_q_norm"), name == "qwen3");
     }
 }
 
@@ -185,21 +129,9 @@ fn plans_of_the_test_models() {
             continue;
         };
         check(&plan);
-        assert_eq!(
-            (plan.n_layers, plan.d_model, plan.n_vocab),
-            (layers, d_model, 8192),
-            "{file}"
-        );
-        let shape = KvShape {
-            n_kv_heads: kv,
-            head_dim_k: head_dim,
-            head_dim_v: head_dim,
-        };
-        assert_eq!(
-            (plan.kv.len(), plan.kv[0], plan.context_length),
-            (layers, shape, 32768),
-            "{file}"
-        );
+        assert_eq!((plan.n_layers, plan.d_model, plan.n_vocab), (layers, d_model, 8192), "{file}");
+        let shape = KvShape { n_kv_heads: kv, head_dim_k: head_dim, head_dim_v: head_dim };
+        assert_eq!((plan.kv.len(), plan.kv[0], plan.context_length), (layers, shape, 32768), "{file}");
     }
 }
 
@@ -245,23 +177,14 @@ fn optional_tensors_of_llama_are_used() {
 
 #[test]
 fn values_are_shared_by_all_layers() {
-    assert_eq!(
-        Small::new("llama", 1).plan().values,
-        Small::new("llama", 5).plan().values
-    );
+    assert_eq!(Small::new("llama", 1).plan().values, Small::new("llama", 5).plan().values);
 }
 
 #[test]
 fn sizes_may_differ_from_layer_to_layer() {
     let small = Small::new("llama", 2)
-        .with(
-            "attention.head_count_kv",
-            Value::Array(Array::I32(vec![2, 4])),
-        )
-        .with(
-            "feed_forward_length",
-            Value::Array(Array::U32(vec![48, 80])),
-        )
+        .with("attention.head_count_kv", Value::Array(Array::I32(vec![2, 4])))
+        .with("feed_forward_length", Value::Array(Array::U32(vec![48, 80])))
         .tensor("blk.1.attn_k.weight", &[64, 64])
         .tensor("blk.1.attn_v.weight", &[64, 64])
         .tensor("blk.1.ffn_gate.weight", &[64, 80])
@@ -269,10 +192,7 @@ fn sizes_may_differ_from_layer_to_layer() {
         .tensor("blk.1.ffn_down.weight", &[80, 64]);
     let plan = small.plan();
     check(&plan);
-    assert_eq!(
-        plan.kv.iter().map(|kv| kv.n_kv_heads).collect::<Vec<_>>(),
-        [2, 4]
-    );
+    assert_eq!(plan.kv.iter().map(|kv| kv.n_kv_heads).collect::<Vec<_>>(), [2, 4]);
 }
 
 #[test]
@@ -287,14 +207,7 @@ fn k_and_v_heads_may_have_sizes_of_their_own() {
         .tensor("blk.0.attn_output.weight", &[32, 64]);
     let plan = small.plan();
     check(&plan);
-    assert_eq!(
-        plan.kv,
-        [KvShape {
-            n_kv_heads: 4,
-            head_dim_k: 24,
-            head_dim_v: 8
-        }]
-    );
+    assert_eq!(plan.kv, [KvShape { n_kv_heads: 4, head_dim_k: 24, head_dim_v: 8 }]);
 }
 
 #[test]
@@ -320,17 +233,10 @@ fn the_vocabulary_is_the_tokenizer_s() {
         small.refusal(),
         "small.gguf: tensor \"token_embd.weight\" has shape [64, 32], expected [64, 30] by the metadata"
     );
-    assert_eq!(
-        small.tensor("token_embd.weight", &[64, 30]).plan().n_vocab,
-        30
-    );
+    assert_eq!(small.tensor("token_embd.weight", &[64, 30]).plan().n_vocab, 30);
 }
 
 #[test]
 fn trailing_dimensions_of_1_do_not_matter() {
-    check(
-        &Small::new("llama", 1)
-            .tensor("output_norm.weight", &[64, 1])
-            .plan(),
-    );
+    check(&Small::new("llama", 1).tensor("output_norm.weight", &[64, 1]).plan());
 }

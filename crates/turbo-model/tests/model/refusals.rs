@@ -14,10 +14,7 @@ fn llama() -> Small {
 }
 
 fn key(suffix: &str, value: Value, want: &str) {
-    refused(
-        &llama().with(suffix, value),
-        &format!("key \"llama.{suffix}\" is {want}"),
-    );
+    refused(&llama().with(suffix, value), &format!("key \"llama.{suffix}\" is {want}"));
 }
 
 #[test]
@@ -27,10 +24,7 @@ fn broken_fixtures() {
         let file = GgufFile::open(&path).expect("the container is sound");
         let message = build_plan(&file).expect_err("the model is not").to_string();
         let start = format!("{}: ", path.display());
-        message
-            .strip_prefix(&start)
-            .unwrap_or_else(|| panic!("no file name in {message}"))
-            .to_owned()
+        message.strip_prefix(&start).unwrap_or_else(|| panic!("no file name in {message}")).to_owned()
     };
     assert_eq!(
         shown("missing_tensor"),
@@ -66,61 +60,21 @@ fn unknown_architecture() {
 fn absurd_sizes() {
     let million = "expected a whole number from 1 to 16777216";
     key("embedding_length", Value::U32(0), &format!("0, {million}"));
-    key(
-        "embedding_length",
-        Value::U64(1 << 60),
-        &format!("1152921504606846976, {million}"),
-    );
-    key(
-        "feed_forward_length",
-        Value::U32(0),
-        &format!("0, {million}"),
-    );
-    key(
-        "block_count",
-        Value::U32(1_000_000_000),
-        "1000000000, expected no more layers than the file has tensors, 20",
-    );
-    key(
-        "block_count",
-        Value::U32(0),
-        "0, expected a whole number from 1 to 4294967295",
-    );
-    key(
-        "context_length",
-        Value::U32(0),
-        "0, expected a whole number from 1 to 4294967295",
-    );
-    key(
-        "attention.head_count_kv",
-        Value::U32(0),
-        "0, expected a whole number from 1 to 65536",
-    );
-    key(
-        "attention.key_length",
-        Value::U32(1 << 30),
-        "1073741824, expected a whole number from 1 to 65536",
-    );
-    key(
-        "attention.head_count_kv",
-        Value::U32(3),
-        "3, expected a divisor of the 4 query heads of layer 0",
-    );
+    key("embedding_length", Value::U64(1 << 60), &format!("1152921504606846976, {million}"));
+    key("feed_forward_length", Value::U32(0), &format!("0, {million}"));
+    key("block_count", Value::U32(1_000_000_000), "1000000000, expected no more layers than the file has tensors, 20");
+    key("block_count", Value::U32(0), "0, expected a whole number from 1 to 4294967295");
+    key("context_length", Value::U32(0), "0, expected a whole number from 1 to 4294967295");
+    key("attention.head_count_kv", Value::U32(0), "0, expected a whole number from 1 to 65536");
+    key("attention.key_length", Value::U32(1 << 30), "1073741824, expected a whole number from 1 to 65536");
+    key("attention.head_count_kv", Value::U32(3), "3, expected a divisor of the 4 query heads of layer 0");
     refused(
         &llama().with("attention.head_count", Value::U32(6)),
         "key \"llama.attention.head_count\" is 6, expected a divisor of the embedding length 64 giving heads of at \
          most 65536 values",
     );
-    key(
-        "attention.layer_norm_rms_epsilon",
-        Value::F32(f32::NAN),
-        "NaN, expected a number from 0 to below 1",
-    );
-    key(
-        "attention.scale",
-        Value::F32(-1.0),
-        "-1, expected a number above 0, or 0 for 1/sqrt(head size)",
-    );
+    key("attention.layer_norm_rms_epsilon", Value::F32(f32::NAN), "NaN, expected a number from 0 to below 1");
+    key("attention.scale", Value::F32(-1.0), "-1, expected a number above 0, or 0 for 1/sqrt(head size)");
 }
 
 #[test]
@@ -154,11 +108,7 @@ fn missing_keys_and_wrong_types() {
         &llama().without("attention.layer_norm_rms_epsilon"),
         "key \"llama.attention.layer_norm_rms_epsilon\" is missing, expected a number",
     );
-    key(
-        "block_count",
-        Value::String("two".into()),
-        "string \"two\", expected a non-negative integer",
-    );
+    key("block_count", Value::String("two".into()), "string \"two\", expected a non-negative integer");
 }
 
 #[test]
@@ -171,11 +121,7 @@ fn features_without_steps() {
         Value::Bool(false),
         "bool false: the model is an encoder with two-way attention, which cannot generate text",
     );
-    key(
-        "logit_scale",
-        Value::F32(8.0),
-        "f32 8: scaled logits are not supported for this architecture",
-    );
+    key("logit_scale", Value::F32(8.0), "f32 8: scaled logits are not supported for this architecture");
     for (suffix, neutral) in [
         ("expert_count", Value::U32(0)),
         ("attention.causal", Value::Bool(true)),
@@ -184,18 +130,15 @@ fn features_without_steps() {
     ] {
         llama().with(suffix, neutral).plan();
     }
-    let qwen3 = Small::new("qwen3", 1)
-        .tensor("blk.0.attn_q_norm.weight", &[16])
-        .tensor("blk.0.attn_k_norm.weight", &[16]);
+    let qwen3 =
+        Small::new("qwen3", 1).tensor("blk.0.attn_q_norm.weight", &[16]).tensor("blk.0.attn_k_norm.weight", &[16]);
     let qwen3 = qwen3.with("attention.sliding_window", Value::U32(64));
     refused(
         &qwen3,
         "key \"qwen3.attention.sliding_window\" is 64: which layers it is for is not stated, and sliding windows are \
          not supported for this architecture",
     );
-    qwen3
-        .with("attention.sliding_window", Value::U32(128))
-        .plan();
+    qwen3.with("attention.sliding_window", Value::U32(128)).plan();
 }
 
 #[test]
@@ -216,22 +159,11 @@ fn every_refused_key_is_refused() {
     ] {
         let message = llama().with(suffix, Value::F32(0.5)).refusal();
         let start = format!("small.gguf: key \"llama.{suffix}\" is f32 0.5: ");
-        assert!(
-            message.starts_with(&start) && message.contains("not supported"),
-            "{message}"
-        );
+        assert!(message.starts_with(&start) && message.contains("not supported"), "{message}");
     }
-    for suffix in [
-        "rope.dimension_sections",
-        "attention.sliding_window_pattern",
-    ] {
-        let message = llama()
-            .with(suffix, Value::Array(Array::I32(vec![8, 8])))
-            .refusal();
-        assert!(
-            message.contains(suffix) && message.contains("array of 2 i32: "),
-            "{message}"
-        );
+    for suffix in ["rope.dimension_sections", "attention.sliding_window_pattern"] {
+        let message = llama().with(suffix, Value::Array(Array::I32(vec![8, 8]))).refusal();
+        assert!(message.contains(suffix) && message.contains("array of 2 i32: "), "{message}");
     }
 }
 
@@ -242,31 +174,11 @@ fn rope_keys() {
         Value::U32(5),
         "5, expected an even number of values of a head, as they are rotated in pairs",
     );
-    key(
-        "rope.dimension_count",
-        Value::U32(18),
-        "18, expected a whole number from 2 to 16",
-    );
-    key(
-        "rope.freq_base",
-        Value::F32(1.0),
-        "1, expected a number above 1",
-    );
-    key(
-        "rope.scaling.factor",
-        Value::F32(-2.0),
-        "-2, expected a number from 0.001 to 1000000, or 0 for none",
-    );
-    key(
-        "rope.scaling.type",
-        Value::String("dynamic".into()),
-        "\"dynamic\", expected none, linear, yarn or longrope",
-    );
-    key(
-        "rope.scaling.attn_factor",
-        Value::F32(0.0),
-        "0, expected a number from 0.001 to 1000000",
-    );
+    key("rope.dimension_count", Value::U32(18), "18, expected a whole number from 2 to 16");
+    key("rope.freq_base", Value::F32(1.0), "1, expected a number above 1");
+    key("rope.scaling.factor", Value::F32(-2.0), "-2, expected a number from 0.001 to 1000000, or 0 for none");
+    key("rope.scaling.type", Value::String("dynamic".into()), "\"dynamic\", expected none, linear, yarn or longrope");
+    key("rope.scaling.attn_factor", Value::F32(0.0), "0, expected a number from 0.001 to 1000000");
     let yarn = || llama().with("rope.scaling.type", Value::String("yarn".into()));
     refused(
         &yarn().with("rope.scaling.yarn_beta_fast", Value::F32(0.0)),
@@ -304,9 +216,7 @@ fn rope_tensors() {
 #[test]
 fn tensors() {
     refused(
-        &llama()
-            .drop_tensor("token_embd.weight")
-            .with("vocab_size", Value::U32(32)),
+        &llama().drop_tensor("token_embd.weight").with("vocab_size", Value::U32(32)),
         "tensor \"token_embd.weight\" is missing, expected shape [64, 32]; the file is incomplete, convert the model \
          again",
     );

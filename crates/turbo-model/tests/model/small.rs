@@ -15,15 +15,8 @@ pub(crate) struct Small {
 impl Small {
     /// Width 64, 4 heads of 16 on 2 K/V heads, feed-forward 48, 32 token ids, context 128.
     pub(crate) fn new(architecture: &'static str, n_layers: u32) -> Self {
-        let mut small = Self {
-            architecture,
-            metadata: Vec::new(),
-            tensors: Vec::new(),
-        };
-        small.metadata.push((
-            "general.architecture".into(),
-            Value::String(architecture.into()),
-        ));
+        let mut small = Self { architecture, metadata: Vec::new(), tensors: Vec::new() };
+        small.metadata.push(("general.architecture".into(), Value::String(architecture.into())));
         for (suffix, value) in [
             ("block_count", n_layers),
             ("context_length", 128),
@@ -35,9 +28,7 @@ impl Small {
             small = small.with(suffix, Value::U32(value));
         }
         small = small.with("attention.layer_norm_rms_epsilon", Value::F32(1e-5));
-        small = small
-            .tensor("token_embd.weight", &[64, 32])
-            .tensor("output_norm.weight", &[64]);
+        small = small.tensor("token_embd.weight", &[64, 32]).tensor("output_norm.weight", &[64]);
         for layer in 0..n_layers {
             for (name, shape) in [
                 ("attn_norm", &[64][..]),
@@ -59,8 +50,7 @@ impl Small {
     /// Sets a key of the architecture.
     pub(crate) fn with(mut self, suffix: &str, value: Value) -> Self {
         self = self.without(suffix);
-        self.metadata
-            .push((format!("{}.{suffix}", self.architecture), value));
+        self.metadata.push((format!("{}.{suffix}", self.architecture), value));
         self
     }
 
@@ -104,16 +94,8 @@ impl Small {
 
     /// The file, in memory.
     pub(crate) fn file(&self) -> GgufFile {
-        let tensors: Vec<_> = self
-            .tensors
-            .iter()
-            .map(|(name, shape, ty, bytes)| NewTensor {
-                name,
-                shape,
-                ty: *ty,
-                bytes,
-            })
-            .collect();
+        let tensors: Vec<_> =
+            self.tensors.iter().map(|(name, shape, ty, bytes)| NewTensor { name, shape, ty: *ty, bytes }).collect();
         let bytes = gguf_bytes(&self.metadata, &tensors).expect("the writer takes the small model");
         GgufFile::from_vec("small.gguf", bytes).expect("the reader takes what the writer wrote")
     }
@@ -125,9 +107,7 @@ impl Small {
 
     /// The message with which the plan is refused.
     pub(crate) fn refusal(&self) -> String {
-        self.try_plan()
-            .expect_err("the small model is refused")
-            .to_string()
+        self.try_plan().expect_err("the small model is refused").to_string()
     }
 
     fn try_plan(&self) -> Result<Plan, ModelError> {

@@ -56,7 +56,8 @@ macro_rules! on {
     };
 }
 
-fn visit_on<T: Visit>(cpu: impl Cpu, ty: GgmlType, visitor: T) -> Option<T::Out> {
+/// [`visit`] with a given set of instructions.
+pub(super) fn visit_on<T: Visit>(cpu: impl Cpu, ty: GgmlType, visitor: T) -> Option<T::Out> {
     macro_rules! symmetric {
         ($unpack:path) => {
             visitor.symmetric(cpu, on!(cpu, $unpack, codes, scales))

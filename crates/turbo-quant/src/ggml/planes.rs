@@ -136,6 +136,8 @@ impl Visit for Expand<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cpu::Portable;
+    use super::super::format::visit_on;
     use super::*;
 
     #[test]
@@ -147,6 +149,32 @@ mod tests {
             };
             assert_eq!(shape.block, ty.block_values(), "{ty}");
             assert!(shape.sub == 16 || shape.sub == 32, "{ty}");
+        }
+    }
+
+    #[test]
+    fn every_set_of_instructions_gives_the_same_planes() {
+        let mut state = 1_u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(64 * 292)
+        .collect();
+        for &ty in GgmlType::ALL {
+            let Some(shape) = plane_shape(ty) else { continue };
+            let (n, subs) = (64 * shape.block, 64 * shape.block / shape.sub);
+            let bytes = &noise[..64 * ty.block_bytes()];
+            let (mut codes, mut scales, mut mins) = (vec![0; n], vec![0.0; subs], vec![0.0; subs]);
+            expand(ty, bytes, &mut codes, &mut scales, &mut mins);
+            let (mut codes2, mut scales2, mut mins2) = (vec![0; n], vec![0.0; subs], vec![0.0; subs]);
+            let plain = Expand { bytes, codes: &mut codes2, scales: &mut scales2, mins: &mut mins2 };
+            visit_on(Portable, ty, plain);
+            assert_eq!(codes, codes2, "{ty}");
+            for (fast, plain) in scales.iter().chain(&mins).zip(scales2.iter().chain(&mins2)) {
+                let same = fast.to_bits() == plain.to_bits() || (fast.is_nan() && plain.is_nan());
+                assert!(same, "{ty}: {fast} and {plain}");
+            }
         }
     }
 

@@ -19,13 +19,7 @@ pub fn decode_head(ty: KvType, codes: &[u32], scales: &[u16], out: &mut [f32], r
 }
 
 #[inline(always)]
-pub(crate) fn decode_head_body<I: Isa>(
-    ty: KvType,
-    codes: &[u32],
-    scales: &[u16],
-    out: &mut [f32],
-    rotated: bool,
-) {
+pub(crate) fn decode_head_body<I: Isa>(ty: KvType, codes: &[u32], scales: &[u16], out: &mut [f32], rotated: bool) {
     if ty == KvType::F16 {
         for (pair, &word) in out.as_chunks_mut::<2>().0.iter_mut().zip(codes) {
             *pair = [f32_from_f16(word as u16), f32_from_f16((word >> 16) as u16)];
@@ -37,13 +31,7 @@ pub(crate) fn decode_head_body<I: Isa>(
     for n in rotation_groups(out.len()) {
         let mut levels = [0; 128];
         let levels = &mut levels[..n];
-        I::expand(
-            ty,
-            n,
-            &low[at * ty.low_bits() / 32..],
-            high.get(at / 32..).unwrap_or(&[]),
-            levels,
-        );
+        I::expand(ty, n, &low[at * ty.low_bits() / 32..], high.get(at / 32..).unwrap_or(&[]), levels);
         let block = if ty.is_turbo() { n } else { n.min(32) };
         let values = out[at..at + n].chunks_mut(block).zip(levels.chunks(block));
         for ((values, levels), &scale) in values.zip(&scales[scale_at..]) {

@@ -5,7 +5,7 @@ use super::{Fault, check_lengths, turbo_table};
 use crate::kv_type::{KvType, rotation_groups};
 use crate::simd::Isa;
 use crate::turbo::exact::{
-    exponent_field, f16_from_f32, f16_parts, f16_scale, f16_scale_of_max, scale_pow2,
+    F16_OVERFLOW, exponent_field, f16_from_f32, f16_in_range, f16_parts, f16_scale, f16_scale_of_max, scale_pow2,
     sum_of_squares,
 };
 use crate::turbo::rotate::{Direction, Normalised, normalise, rotate, rotate_scaled};
@@ -26,12 +26,7 @@ const LARGE_FIELD: u32 = 127 + 8;
 ///
 /// # Panics
 /// When `ty` cannot hold a head of `head.len()` values, or a length does not fit it.
-pub fn encode_head(
-    ty: KvType,
-    head: &[f32],
-    codes: &mut [u32],
-    scales: &mut [u16],
-) -> Result<(), Fault> {
+pub fn encode_head(ty: KvType, head: &[f32], codes: &mut [u32], scales: &mut [u16]) -> Result<(), Fault> {
     check_lengths(ty, head.len(), codes.len(), Some(scales.len()));
     crate::simd::encode_head(ty, head, codes, scales)
 }
@@ -64,14 +59,7 @@ pub(crate) fn encode_head_body<I: Isa>(
         rest = after;
         let planes = Planes {
             low: split_off(&mut low, n * ty.low_bits() / 32),
-            high: split_off(
-                &mut high,
-                if ty == KvType::Turbo3 {
-                    n.div_ceil(32)
-                } else {
-                    0
-                },
-            ),
+            high: split_off(&mut high, if ty == KvType::Turbo3 { n.div_ceil(32) } else { 0 }),
             scales: split_off(&mut scales, ty.scale_blocks(n)),
         };
         encode_group::<I>(ty, group, planes)?;
@@ -101,11 +89,7 @@ fn check_scales<I: Isa>(ty: KvType, head: &[f32]) -> Result<(), Fault> {
     for n in rotation_groups(head.len()) {
         let (group, after) = rest.split_at(n);
         rest = after;
-        let planes = Planes {
-            low: &mut [0; 32],
-            high: &mut [0; 4],
-            scales: &mut [0; 4],
-        };
+        let planes = Planes { low: &mut [0; 32], high: &mut [0; 4], scales: &mut [0; 4] };
         encode_group::<I>(ty, group, planes)?;
     }
     Ok(())
@@ -113,12 +97,15 @@ fn check_scales<I: Isa>(ty: KvType, head: &[f32]) -> Result<(), Fault> {
 
 #[inline(always)]
 fn encode_f16(head: &[f32], codes: &mut [u32]) -> Result<(), Fault> {
-    for &v in head {
-        f16_from_f32(v).ok_or(Fault::Overflow)?;
+    let mut largest = 0;
+    for v in head {
+        largest = largest.max(v.to_bits() & 0x7fff_ffff);
+    }
+    if largest >= F16_OVERFLOW {
+        return Err(Fault::Overflow);
     }
     for (word, pair) in codes.iter_mut().zip(head.as_chunks::<2>().0) {
-        let [a, b] = pair.map(|v| u32::from(f16_from_f32(v).unwrap_or(0)));
-        *word = a | b << 16;
+        *word = u32::from(f16_in_range(pair[0])) | u32::from(f16_in_range(pair[1])) << 16;
     }
     Ok(())
 }
@@ -134,15 +121,8 @@ fn encode_group<I: Isa>(ty: KvType, group: &[f32], planes: Planes<'_>) -> Result
 }
 
 #[inline(always)]
-fn encode_group_of<I: Isa, const N: usize>(
-    ty: KvType,
-    group: &[f32],
-    planes: Planes<'_>,
-) -> Result<(), Fault> {
-    let group = group
-        .first_chunk::<N>()
-        .and_then(normalise)
-        .ok_or(Fault::NonFinite)?;
+fn encode_group_of<I: Isa, const N: usize>(ty: KvType, group: &[f32], planes: Planes<'_>) -> Result<(), Fault> {
+    let group = group.first_chunk::<N>().and_then(normalise).ok_or(Fault::NonFinite)?;
     let Some(table) = turbo_table(ty, N) else {
         return match (ty, N) {
             (KvType::Q8_0, 16) => encode_q8::<I, N, 16>(group, planes),

@@ -26,14 +26,10 @@ use crate::turbo::tables::{Table, table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A value is inf or nan.
-    #[error(
-        "found inf or nan in a head, expected finite values: the model's weights or its computation are broken"
-    )]
+    #[error("found inf or nan in a head, expected finite values: the model's weights or its computation are broken")]
     NonFinite,
     /// A scale, or a value of an f16 cache, is beyond the range of f16.
-    #[error(
-        "found a head whose value or scale is above 65504, the largest f16: a q8_0 cache reaches furthest"
-    )]
+    #[error("found a head whose value or scale is above 65504, the largest f16: a q8_0 cache reaches furthest")]
     Overflow,
 }
 
@@ -60,21 +56,12 @@ pub fn block_mult(ty: KvType, n: usize) -> f32 {
 /// Checks the lengths that a caller gives.
 #[track_caller]
 pub(crate) fn check_lengths(ty: KvType, head_dim: usize, codes: usize, scales: Option<usize>) {
-    assert!(
-        ty.supports_head(head_dim),
-        "{ty} cannot hold a head of {head_dim} values"
-    );
+    assert!(ty.supports_head(head_dim), "{ty} cannot hold a head of {head_dim} values");
     let words = ty.code_words(head_dim);
-    assert_eq!(
-        codes, words,
-        "{ty} codes of a head of {head_dim} values take {words} words"
-    );
+    assert_eq!(codes, words, "{ty} codes of a head of {head_dim} values take {words} words");
     if let Some(scales) = scales {
         let blocks = ty.scale_blocks(head_dim);
-        assert_eq!(
-            scales, blocks,
-            "{ty} codes of a head of {head_dim} values have {blocks} scales"
-        );
+        assert_eq!(scales, blocks, "{ty} codes of a head of {head_dim} values have {blocks} scales");
     }
 }
 
@@ -98,10 +85,7 @@ mod tests {
     fn block_mult_is_two_to_the_minus_shift() {
         for ty in KvType::ALL {
             for n in [16, 32, 64, 128] {
-                assert_eq!(
-                    f64::from(block_mult(ty, n)),
-                    2_f64.powi(-block_shift(ty, n))
-                );
+                assert_eq!(f64::from(block_mult(ty, n)), 2_f64.powi(-block_shift(ty, n)));
             }
         }
         assert_eq!(block_mult(KvType::Turbo4, 128), 1.0 / 512.0);

@@ -27,11 +27,7 @@ fn high_bits(bytes: u64) -> u32 {
 
 #[inline(always)]
 fn eights(codes: &[u8]) -> impl Iterator<Item = u64> {
-    codes
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|&bytes| u64::from_le_bytes(bytes))
+    codes.as_chunks::<8>().0.iter().map(|&bytes| u64::from_le_bytes(bytes))
 }
 
 /// 4-bit codes: word i/8, bits 4(i%8).. .
@@ -55,10 +51,7 @@ pub(super) fn pack2(codes: &[u8], words: &mut [u32]) {
 #[inline(always)]
 pub(super) fn pack_high(codes: &[u8], words: &mut [u32]) {
     for (word, codes) in words.iter_mut().zip(codes.chunks(32)) {
-        *word = eights(codes)
-            .enumerate()
-            .map(|(i, bytes)| high_bits(bytes) << (8 * i))
-            .sum();
+        *word = eights(codes).enumerate().map(|(i, bytes)| high_bits(bytes) << (8 * i)).sum();
     }
 }
 

@@ -37,22 +37,9 @@ impl QueryCodes {
 ///
 /// # Panics
 /// When the lengths differ or are no multiple of 16.
-pub fn quantize_query(
-    head: &[f32],
-    wide: bool,
-    q: &mut [i16],
-    scratch: &mut [f32],
-) -> Result<QueryCodes, Fault> {
-    assert!(
-        head.len().is_multiple_of(16),
-        "a query head of {} values",
-        head.len()
-    );
-    assert_eq!(
-        (q.len(), scratch.len()),
-        (head.len(), head.len()),
-        "lengths of a query's buffers"
-    );
+pub fn quantize_query(head: &[f32], wide: bool, q: &mut [i16], scratch: &mut [f32]) -> Result<QueryCodes, Fault> {
+    assert!(head.len().is_multiple_of(16), "a query head of {} values", head.len());
+    assert_eq!((q.len(), scratch.len()), (head.len(), head.len()), "lengths of a query's buffers");
     crate::simd::quantize_query(head, wide, q, scratch)
 }
 
@@ -77,10 +64,7 @@ pub(crate) fn quantize_query_body<I: Isa>(
     }
     if largest == 0 {
         q.fill(0);
-        return Ok(QueryCodes {
-            recip: 0.0,
-            exponent: 0,
-        });
+        return Ok(QueryCodes { recip: 0.0, exponent: 0 });
     }
     let top = (largest >> 23) as i32 - 127;
     let m16 = ((largest & 0x007f_ffff | 0x0080_0000) + 255) >> 8;
@@ -90,12 +74,10 @@ pub(crate) fn quantize_query_body<I: Isa>(
     for (q, &y) in q.iter_mut().zip(&*scratch) {
         *q = round_even(scale_pow2(y * factor, k)) as i32 as i16;
     }
-    let reciprocal = ((1 << 31) / inverse << 14) + ((1 << 31) % inverse << 14) / inverse;
+    let (whole, rest) = ((1 << 31) / inverse, (1 << 31) % inverse);
+    let reciprocal = (whole << 14) + (rest << 14) / inverse;
     let exponent = top + 9 + field as i32 - 127 - 45 - wider;
-    Ok(QueryCodes {
-        recip: reciprocal as i32 as f32,
-        exponent,
-    })
+    Ok(QueryCodes { recip: reciprocal as i32 as f32, exponent })
 }
 
 /// Rotates group by group into `out`, all in the frame of the exponent field `field`.

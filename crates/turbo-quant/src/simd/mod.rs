@@ -3,9 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::kv::{
-    Fault, QueryCodes, decode_head_body, encode_head_body, levels_head_body, quantize_query_body,
-};
+use crate::kv::{Fault, QueryCodes, decode_head_body, encode_head_body, levels_head_body, quantize_query_body};
 use crate::kv_type::KvType;
 use crate::turbo::rotate::{Direction, rotate_head_body};
 
@@ -85,8 +83,7 @@ mod tests {
             40 => (-1.0_f32..1.0, -20..20).prop_map(|(x, k)| scale_pow2(x, k)),
             1 => any::<u32>().prop_map(f32::from_bits),
         ];
-        prop::sample::select(&HEADS[..])
-            .prop_flat_map(move |d| prop::collection::vec(value.clone(), d))
+        prop::sample::select(&HEADS[..]).prop_flat_map(move |d| prop::collection::vec(value.clone(), d))
     }
 
     proptest! {

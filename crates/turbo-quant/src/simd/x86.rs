@@ -2,12 +2,10 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps, _mm256_and_si256,
-    _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi16,
-    _mm256_cvtepu8_epi32, _mm256_loadu_ps, _mm256_or_si256, _mm256_permute_ps,
-    _mm256_permute2f128_ps, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_ps, _mm256_shuffle_epi8,
-    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps,
-    _mm256_xor_ps,
+    _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi16, _mm256_cvtepu8_epi32,
+    _mm256_loadu_ps, _mm256_or_si256, _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_set1_epi8, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_ps, _mm256_shuffle_epi8,
+    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm256_xor_ps,
 };
 
 use super::Isa;
@@ -83,9 +81,7 @@ fn expand(ty: KvType, n: usize, low: &[u32], high: &[u32], out: &mut [i8]) {
     let blocks = out.as_chunks_mut::<32>().0.iter_mut().zip(low.chunks_exact(ty.low_bits()));
     for (i, (out, low)) in blocks.enumerate() {
         let index = match (ty, high.get(i), low) {
-            (KvType::Turbo3, Some(&high), &[a, b]) => {
-                _mm256_or_si256(index2(a, b), bits_to_fours(high))
-            }
+            (KvType::Turbo3, Some(&high), &[a, b]) => _mm256_or_si256(index2(a, b), bits_to_fours(high)),
             (_, _, &[a, b]) => index2(a, b),
             (_, _, &[a, b, c, d]) => index4([a, b, c, d]),
             _ => return,
@@ -124,12 +120,7 @@ fn index2(a: u32, b: u32) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn bits_to_fours(bits: u32) -> __m256i {
-    let which = _mm256_setr_epi64x(
-        0,
-        0x0101_0101_0101_0101,
-        0x0202_0202_0202_0202,
-        0x0303_0303_0303_0303,
-    );
+    let which = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
     let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), which);
     let mask = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
     let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);

@@ -19,11 +19,7 @@ pub const fn scale_pow2(x: f32, k: i32) -> f32 {
     let field = exponent_field(x) as i32;
     let scaled = field.saturating_add(k);
     let moved = (bits & 0x807f_ffff) | ((scaled as u32 & 0xff) << 23);
-    let capped = if scaled >= 255 {
-        (bits & 0x8000_0000) | 0x7f7f_ffff
-    } else {
-        moved
-    };
+    let capped = if scaled >= 255 { (bits & 0x8000_0000) | 0x7f7f_ffff } else { moved };
     f32::from_bits(if field == 0 || scaled <= 0 { 0 } else { capped })
 }
 
@@ -44,28 +40,29 @@ pub fn sum_of_squares<const N: usize>(x: &[f32; N]) -> f32 {
     s[0]
 }
 
+/// Magnitudes (f32 bits without sign) from here on, 65520, round beyond the largest f16.
+pub(crate) const F16_OVERFLOW: u32 = 0x477f_f000;
+
 /// f16 bits nearest to `x`, ties to even, in integer arithmetic; `None` from 65520 up and for inf and nan.
 #[inline(always)]
 pub const fn f16_from_f32(x: f32) -> Option<u16> {
+    if x.to_bits() & 0x7fff_ffff >= F16_OVERFLOW { None } else { Some(f16_in_range(x)) }
+}
+
+/// [`f16_from_f32`] of an x known to be below 65520, without a branch.
+#[inline(always)]
+pub(crate) const fn f16_in_range(x: f32) -> u16 {
     let sign = (x.to_bits() >> 16) & 0x8000;
     let a = x.to_bits() & 0x7fff_ffff;
-    if a >= 0x477f_f000 {
-        return None;
-    }
-    let magnitude = if a >= 0x3880_0000 {
-        let rebased = a - (112 << 23);
-        (rebased + 0x0fff + ((rebased >> 13) & 1)) >> 13
-    } else {
-        // In units of 2^-24 the value is mantissa * 2^-(126 - field); below field 102 it is under half a unit.
-        let drop = 126 - (a >> 23);
-        let mantissa = (a & 0x007f_ffff) | 0x0080_0000;
-        if drop > 24 {
-            0
-        } else {
-            (mantissa + (1 << (drop - 1)) - 1 + ((mantissa >> drop) & 1)) >> drop
-        }
-    };
-    Some((sign | magnitude) as u16)
+    let rebased = a.wrapping_sub(112 << 23);
+    let normal = (rebased.wrapping_add(0x0fff + ((rebased >> 13) & 1))) >> 13;
+    // Subnormal: in units of 2^-24 the value is mantissa * 2^-(126 - field); 25 bits off leave 0.
+    let bits_off = 126_u32.wrapping_sub(a >> 23);
+    let drop = if bits_off > 25 { 25 } else { bits_off };
+    let mantissa = (a & 0x007f_ffff) | 0x0080_0000;
+    let half = (1_u32 << drop) >> 1;
+    let subnormal = (mantissa.wrapping_add(half).wrapping_sub(1) + ((mantissa >> drop) & 1)) >> drop;
+    (sign | if a >= 0x3880_0000 { normal } else { subnormal }) as u16
 }
 
 /// The f32 of f16 bits; exact. Inf and nan keep their class.
@@ -86,11 +83,7 @@ pub const fn f32_from_f16(h: u16) -> f32 {
 #[inline(always)]
 pub const fn f16_parts(h: u16) -> (u32, i32) {
     let field = h as u32 >> 10;
-    if field == 0 {
-        (h as u32, -24)
-    } else {
-        ((h as u32 & 0x3ff) | 0x400, field as i32 - 25)
-    }
+    if field == 0 { (h as u32, -24) } else { ((h as u32 & 0x3ff) | 0x400, field as i32 - 25) }
 }
 
 /// Bits of the largest finite f16, 65504.
@@ -135,10 +128,7 @@ pub fn f16_scale(ss: f32, sl: u32, k: i32) -> Option<u16> {
         let midpoint = (2 * m + 1) as i32 as f32;
         scale_pow2(ss, 2 * (k - q + 1)) < midpoint * midpoint * level_power
     };
-    walk(
-        f16_guess(scale_pow2((ss / level_power).sqrt(), k)),
-        below_midpoint,
-    )
+    walk(f16_guess(scale_pow2((ss / level_power).sqrt(), k)), below_midpoint)
 }
 
 /// Bits of the smallest f16 D with 127 * D >= `max` * 2^k; `None` if there is none.
@@ -161,11 +151,7 @@ mod tests {
         for h in 0..=u16::MAX {
             let want = f16::from_bits(h);
             if !want.is_nan() {
-                assert_eq!(
-                    f32_from_f16(h).to_bits(),
-                    want.to_f32().to_bits(),
-                    "{h:04x}"
-                );
+                assert_eq!(f32_from_f16(h).to_bits(), want.to_f32().to_bits(), "{h:04x}");
             } else {
                 assert!(f32_from_f16(h).is_nan());
             }
@@ -181,10 +167,7 @@ mod tests {
             let want = want.is_finite().then_some(want.to_bits());
             assert_eq!(f16_from_f32(x), want, "{bits:08x}");
         }
-        assert_eq!(
-            (f16_from_f32(65519.996), f16_from_f32(65520.0)),
-            (Some(F16_MAX), None)
-        );
+        assert_eq!((f16_from_f32(65519.996), f16_from_f32(65520.0)), (Some(F16_MAX), None));
     }
 
     #[test]
@@ -204,23 +187,14 @@ mod tests {
     fn the_sum_is_a_tree_with_the_lowest_bit_first() {
         let x: [f32; 16] = std::array::from_fn(|i| 1.0 + i as f32 * 1.234_567e-3);
         fn tree(x: &[f32], bit: usize, at: usize) -> f32 {
-            if bit == 0 {
-                x[at] * x[at]
-            } else {
-                tree(x, bit - 1, at) + tree(x, bit - 1, at + (1 << (bit - 1)))
-            }
+            if bit == 0 { x[at] * x[at] } else { tree(x, bit - 1, at) + tree(x, bit - 1, at + (1 << (bit - 1))) }
         }
         assert_eq!(sum_of_squares(&x).to_bits(), tree(&x, 4, 0).to_bits());
     }
 
     #[test]
     fn every_guess_walks_to_the_same_scale() {
-        for (ss, sl, k) in [
-            (1.0_f32, 1_u32, 0),
-            (300.5, 123_456, 9),
-            (511.9, 77, -20),
-            (1.0, 4, 16),
-        ] {
+        for (ss, sl, k) in [(1.0_f32, 1_u32, 0), (300.5, 123_456, 9), (511.9, 77, -20), (1.0, 4, 16)] {
             let want = f16_scale(ss, sl, k);
             for guess in [0, 1, 0x3ff, 0x400, 0x3c00, F16_MAX, u16::MAX] {
                 let level_power = sl as f32;

@@ -48,11 +48,7 @@ pub struct IntegerLevels {
 impl Law {
     /// The law used for groups of n values.
     pub const fn of_group(n: u32) -> Self {
-        if n >= 64 {
-            Self::Gaussian { n }
-        } else {
-            Self::Sphere { n }
-        }
+        if n >= 64 { Self::Gaussian { n } } else { Self::Sphere { n } }
     }
 
     /// Density up to a constant factor.
@@ -85,9 +81,7 @@ impl Law {
     pub fn nmse(self, levels: &[f64], thresholds: &[f64]) -> f64 {
         let error: f64 = cells(self, thresholds)
             .zip(levels)
-            .map(|((from, to), &level)| {
-                integrate(from, to, |x| (x - level) * (x - level) * self.density(x))
-            })
+            .map(|((from, to), &level)| integrate(from, to, |x| (x - level) * (x - level) * self.density(x)))
             .sum();
         error / self.moment(2, 0.0, self.edge())
     }
@@ -96,12 +90,7 @@ impl Law {
 /// The positive cells between thresholds.
 fn cells(law: Law, thresholds: &[f64]) -> impl Iterator<Item = (f64, f64)> {
     let starts = std::iter::once(0.0).chain(thresholds.iter().copied());
-    starts.zip(
-        thresholds
-            .iter()
-            .copied()
-            .chain(std::iter::once(law.edge())),
-    )
+    starts.zip(thresholds.iter().copied().chain(std::iter::once(law.edge())))
 }
 
 /// Composite 8-point Gauss-Legendre over 16 panels.
@@ -123,28 +112,17 @@ fn integrate(from: f64, to: f64, f: impl Fn(f64) -> f64) -> f64 {
 }
 
 fn midpoints(levels: &[f64]) -> Vec<f64> {
-    levels
-        .windows(2)
-        .map(|pair| 0.5 * (pair[0] + pair[1]))
-        .collect()
+    levels.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect()
 }
 
 /// The Lloyd-Max quantiser of `law` with 2^bits levels (`bits` >= 1), iterated until it stands still.
 pub fn lloyd_max(bits: u32, law: Law) -> LloydMax {
     let half = 1_u32 << (bits - 1);
     let sigma = (law.moment(2, 0.0, law.edge()) / law.moment(0, 0.0, law.edge())).sqrt();
-    let mut levels: Vec<f64> = (0..half)
-        .map(|k| 2.5 * sigma * (f64::from(k) + 0.5) / f64::from(half))
-        .collect();
+    let mut levels: Vec<f64> = (0..half).map(|k| 2.5 * sigma * (f64::from(k) + 0.5) / f64::from(half)).collect();
     for _ in 0..20_000 {
-        let next: Vec<f64> = cells(law, &midpoints(&levels))
-            .map(|(from, to)| law.mean(from, to))
-            .collect();
-        let moved = next
-            .iter()
-            .zip(&levels)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f64::max);
+        let next: Vec<f64> = cells(law, &midpoints(&levels)).map(|(from, to)| law.mean(from, to)).collect();
+        let moved = next.iter().zip(&levels).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         levels = next;
         if moved < 1e-16 {
             break;
@@ -152,11 +130,7 @@ pub fn lloyd_max(bits: u32, law: Law) -> LloydMax {
     }
     let thresholds = midpoints(&levels);
     let nmse = law.nmse(&levels, &thresholds);
-    LloydMax {
-        levels,
-        thresholds,
-        nmse,
-    }
+    LloydMax { levels, thresholds, nmse }
 }
 
 /// Rounds the Lloyd-Max levels of groups of n values to integers of at most 127 over one integer multiplier.
@@ -169,33 +143,19 @@ pub fn integer_levels(bits: u32, n: u32) -> IntegerLevels {
     let candidates = (64.0 / largest).ceil() as u32..=(127.499 / largest).floor() as u32;
     let rounded = candidates.map(|multiplier| {
         let unit = 1.0 / f64::from(multiplier);
-        let levels: Vec<f64> = exact
-            .levels
-            .iter()
-            .map(|level| (level / unit).round() * unit)
-            .collect();
+        let levels: Vec<f64> = exact.levels.iter().map(|level| (level / unit).round() * unit).collect();
         (law.nmse(&levels, &midpoints(&levels)), multiplier)
     });
     let best = rounded.min_by(|a, b| a.0.total_cmp(&b.0));
     let (nmse, multiplier) = best.unwrap_or((exact.nmse, 1));
-    let levels: Vec<i8> = exact
-        .levels
-        .iter()
-        .map(|level| (level * f64::from(multiplier)).round() as i8)
-        .collect();
+    let levels: Vec<i8> = exact.levels.iter().map(|level| (level * f64::from(multiplier)).round() as i8).collect();
     let twice_unit = 2.0 * f64::from(multiplier);
     let t2 = levels.windows(2).map(|pair| {
         let sum = f64::from(i32::from(pair[0]) + i32::from(pair[1]));
         (f64::from(n) * (sum * sum) / (twice_unit * twice_unit)) as f32
     });
     let shift = f64::from(multiplier).log2().round() as i32;
-    IntegerLevels {
-        multiplier,
-        t2: t2.collect(),
-        levels,
-        shift,
-        nmse,
-    }
+    IntegerLevels { multiplier, t2: t2.collect(), levels, shift, nmse }
 }
 
 #[cfg(test)]
@@ -219,27 +179,13 @@ mod tests {
             let computed = integer_levels(bits, n);
             let stored = table(bits, n as usize);
             assert_eq!((stored.bits, stored.n), (bits, n));
-            assert_eq!(
-                stored.multiplier, computed.multiplier,
-                "multiplier of {bits} bits, n {n}"
-            );
+            assert_eq!(stored.multiplier, computed.multiplier, "multiplier of {bits} bits, n {n}");
             assert_eq!(stored.shift, computed.shift, "shift of {bits} bits, n {n}");
-            assert_eq!(
-                stored.half[..stored.positive()],
-                computed.levels,
-                "{bits} bits, n {n}"
-            );
-            assert_eq!(
-                stored.thresholds(),
-                computed.t2,
-                "thresholds of {bits} bits, n {n}"
-            );
+            assert_eq!(stored.half[..stored.positive()], computed.levels, "{bits} bits, n {n}");
+            assert_eq!(stored.thresholds(), computed.t2, "thresholds of {bits} bits, n {n}");
             let codes = &stored.levels[..1 << bits];
             assert!(codes.is_sorted_by(|a, b| a < b), "codes ascend");
-            assert!(
-                codes.iter().zip(codes.iter().rev()).all(|(a, b)| *a == -*b),
-                "symmetric"
-            );
+            assert!(codes.iter().zip(codes.iter().rev()).all(|(a, b)| *a == -*b), "symmetric");
         });
     }
 
@@ -249,10 +195,7 @@ mod tests {
             let exact = lloyd_max(bits, Law::of_group(n)).nmse;
             let rounded = integer_levels(bits, n).nmse;
             assert!(rounded >= exact * (1.0 - 1e-12), "Lloyd-Max is the optimum");
-            assert!(
-                rounded < exact * 1.005,
-                "{bits} bits, n {n}: {rounded} for {exact}"
-            );
+            assert!(rounded < exact * 1.005, "{bits} bits, n {n}: {rounded} for {exact}");
         });
     }
 
@@ -262,10 +205,7 @@ mod tests {
             let law = Law::of_group(n);
             let q = lloyd_max(bits, law);
             for ((from, to), level) in cells(law, &q.thresholds).zip(&q.levels) {
-                assert!(
-                    (law.mean(from, to) - level).abs() < 1e-13,
-                    "a level is its cell's mean"
-                );
+                assert!((law.mean(from, to) - level).abs() < 1e-13, "a level is its cell's mean");
             }
             assert_eq!(q.thresholds, midpoints(&q.levels));
         });
@@ -276,10 +216,7 @@ mod tests {
         for n in SIZES {
             let law = Law::of_group(n);
             let variance = law.moment(2, 0.0, law.edge()) / law.moment(0, 0.0, law.edge());
-            assert!(
-                (variance * f64::from(n) - 1.0).abs() < 1e-13,
-                "both laws have variance 1/n"
-            );
+            assert!((variance * f64::from(n) - 1.0).abs() < 1e-13, "both laws have variance 1/n");
         }
         let gauss = Law::Gaussian { n: 64 };
         let first = gauss.moment(1, 0.05, 0.3);
@@ -295,20 +232,12 @@ mod tests {
     fn levels_for_128_are_the_published_ones() {
         let near = |bits, want: &[f64], nmse: f64| {
             let got = lloyd_max(bits, Law::of_group(128));
-            assert!(
-                got.levels
-                    .iter()
-                    .zip(want)
-                    .all(|(a, b)| (a - b).abs() < 1e-6),
-                "{got:?}"
-            );
+            assert!(got.levels.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}");
             assert!((got.nmse - nmse).abs() < 5e-5, "{bits} bits: {}", got.nmse);
         };
         near(2, &[0.040_020, 0.133_503], 0.1175);
         near(3, &[0.021_663, 0.066_822, 0.118_786, 0.190_207], 0.0345);
-        let four = [
-            0.011_349, 0.034_299, 0.058_050, 0.083_292, 0.111_036, 0.143_016, 0.182_877, 0.241_529,
-        ];
+        let four = [0.011_349, 0.034_299, 0.058_050, 0.083_292, 0.111_036, 0.143_016, 0.182_877, 0.241_529];
         near(4, &four, 0.0095);
     }
 }

@@ -55,8 +55,7 @@ pub fn normalise<const N: usize>(x: &[f32; N]) -> Option<Normalised<N>> {
     let mut values = [0.0; N];
     for i in 0..N {
         let own = exponent_field(x[i]);
-        let moved =
-            (x[i].to_bits() & 0x807f_ffff) | (own.wrapping_add(127).wrapping_sub(field) << 23);
+        let moved = (x[i].to_bits() & 0x807f_ffff) | (own.wrapping_add(127).wrapping_sub(field) << 23);
         let kept = own != 0 && field - own <= 60;
         values[i] = f32::from_bits(if kept { moved } else { 0 });
     }
@@ -144,8 +143,8 @@ fn rotate_group<I: Isa, const N: usize>(x: &mut [f32], direction: Direction) {
     };
     rotate_scaled::<I, N>(&mut group, direction);
     let exponent = group.exponent();
-    for i in 0..N {
-        x[i] = scale_pow2(group.values[i], exponent);
+    for (x, &y) in x.iter_mut().zip(&group.values) {
+        *x = scale_pow2(y, exponent);
     }
 }
 

@@ -40,9 +40,7 @@ mod tests {
             v ^ (v >> 16)
         };
         let mix = |x: u32, y: u32| {
-            let r = 0xca01_f9dd_u32
-                .wrapping_mul(x)
-                .wrapping_sub(0x4973_f715_u32.wrapping_mul(y));
+            let r = 0xca01_f9dd_u32.wrapping_mul(x).wrapping_sub(0x4973_f715_u32.wrapping_mul(y));
             r ^ (r >> 16)
         };
         let mut pool = [hash(seed), hash(0), hash(0), hash(0)];
@@ -75,10 +73,7 @@ mod tests {
         fn new(seed: u32) -> Self {
             let words = seed_sequence(seed).map(u128::from);
             let increment = (words[2] << 64 | words[3]) << 1 | 1;
-            let mut rng = Self {
-                state: 0,
-                increment,
-            };
+            let mut rng = Self { state: 0, increment };
             rng.step();
             rng.state = rng.state.wrapping_add(words[0] << 64 | words[1]);
             rng.step();
@@ -87,10 +82,7 @@ mod tests {
 
         fn step(&mut self) {
             let multiplier = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645_u128;
-            self.state = self
-                .state
-                .wrapping_mul(multiplier)
-                .wrapping_add(self.increment);
+            self.state = self.state.wrapping_mul(multiplier).wrapping_add(self.increment);
         }
 
         fn next(&mut self) -> u64 {
@@ -115,10 +107,7 @@ mod tests {
     #[test]
     fn signs_come_from_numpys_generator_with_seed_42() {
         let mut rng = Pcg64::new(42);
-        assert_eq!(
-            rng.signs().map(|w| format!("{w:08x}")),
-            S1.map(|w| format!("{w:08x}"))
-        );
+        assert_eq!(rng.signs().map(|w| format!("{w:08x}")), S1.map(|w| format!("{w:08x}")));
         assert_eq!(rng.signs(), S2);
         let ones = |words: [u32; 4]| words.iter().map(|w| w.count_ones()).sum::<u32>();
         assert_eq!((ones(S1), ones(S2)), (60, 70));

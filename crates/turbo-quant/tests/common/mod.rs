@@ -47,10 +47,7 @@ pub(crate) struct Coded {
 
 pub(crate) fn encode(ty: KvType, head: &[f32]) -> Result<Coded, turbo_quant::kv::Fault> {
     let d = head.len();
-    let mut coded = Coded {
-        codes: vec![0; ty.code_words(d)],
-        scales: vec![0; ty.scale_blocks(d)],
-    };
+    let mut coded = Coded { codes: vec![0; ty.code_words(d)], scales: vec![0; ty.scale_blocks(d)] };
     turbo_quant::kv::encode_head(ty, head, &mut coded.codes, &mut coded.scales)?;
     Ok(coded)
 }
@@ -75,11 +72,7 @@ pub(crate) fn rotate_dense(x: &[f32]) -> Vec<f64> {
         let group = &x[out.len()..out.len() + n];
         out.extend((0..n).map(|i| {
             let entry = |j: usize| {
-                if (i & j).count_ones() % 2 == 1 {
-                    -1.0
-                } else {
-                    1.0
-                }
+                if (i & j).count_ones() % 2 == 1 { -1.0 } else { 1.0 }
             };
             let terms = (0..n).map(|j| entry(j) * sign(&S1_MASKS, j) * f64::from(group[j]));
             sign(&S2_MASKS, i) * terms.sum::<f64>() / (n as f64).sqrt()

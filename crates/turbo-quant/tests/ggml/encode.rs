@@ -20,26 +20,13 @@ fn decoded(ty: GgmlType, bytes: &[u8], values: usize) -> Vec<f32> {
 #[test]
 fn encoded_bytes_match_the_goldens() {
     let source = std::fs::read(fixture("quant-encode/values.f32")).expect("golden values");
-    let values: Vec<f32> = source
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&w| f32::from_le_bytes(w))
-        .collect();
+    let values: Vec<f32> = source.as_chunks().0.iter().map(|&w| f32::from_le_bytes(w)).collect();
     assert_eq!(encoded(GgmlType::F32, &values).expect("f32"), source);
-    for ty in [
-        GgmlType::F16,
-        GgmlType::BF16,
-        GgmlType::Q8_0,
-        GgmlType::Q4_0,
-    ] {
+    for ty in [GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0, GgmlType::Q4_0] {
         let want = std::fs::read(fixture(&format!("quant-encode/{ty}.bin"))).expect("golden");
         let got = encoded(ty, &values).expect("finite values");
         let first = got.iter().zip(&want).position(|(got, want)| got != want);
-        assert!(
-            got.len() == want.len() && first.is_none(),
-            "{ty}: first difference {first:?}"
-        );
+        assert!(got.len() == want.len() && first.is_none(), "{ty}: first difference {first:?}");
     }
 }
 
@@ -57,9 +44,7 @@ fn sixteen_bit_floats_keep_infinities_and_nan() {
 fn tiny_scales_do_not_store_garbage() {
     for ty in [GgmlType::Q8_0, GgmlType::Q4_0] {
         for tiny in [f32::from_bits(1), 1e-40, 1e-30] {
-            let values: Vec<f32> = (0..32)
-                .map(|i| if i % 3 == 0 { tiny } else { 0.0 })
-                .collect();
+            let values: Vec<f32> = (0..32).map(|i| if i % 3 == 0 { tiny } else { 0.0 }).collect();
             let got = decoded(ty, &encoded(ty, &values).expect("finite values"), 32);
             assert!(got.iter().all(|&value| value == 0.0), "{ty} {tiny:e}");
         }

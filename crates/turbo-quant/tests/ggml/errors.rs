@@ -6,10 +6,7 @@ use turbo_quant::ggml::{decode_row, encode_row};
 #[test]
 fn a_row_must_be_whole_blocks() {
     let error = decode_row(GgmlType::Q4_K, &[0; 144], &mut [0.0; 255]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a row of type q4_K cannot hold 255 values: expected a multiple of 256"
-    );
+    assert_eq!(error.to_string(), "a row of type q4_K cannot hold 255 values: expected a multiple of 256");
 }
 
 #[test]
@@ -20,19 +17,13 @@ fn bytes_must_fit_the_values() {
         "512 values of type q6_K given with 200 bytes: expected 420 bytes (210 per block of 256)"
     );
     let error = encode_row(GgmlType::Q8_0, &[0.0; 32], &mut [0; 33]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "32 values of type q8_0 given with 33 bytes: expected 34 bytes (34 per block of 32)"
-    );
+    assert_eq!(error.to_string(), "32 values of type q8_0 given with 33 bytes: expected 34 bytes (34 per block of 32)");
 }
 
 #[test]
 fn types_without_an_encoder_are_named() {
     let error = encode_row(GgmlType::IQ2_XS, &[0.0; 256], &mut [0; 74]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot encode to type iq2_xs: choose one of f32, f16, bf16, q8_0, q4_0"
-    );
+    assert_eq!(error.to_string(), "cannot encode to type iq2_xs: choose one of f32, f16, bf16, q8_0, q4_0");
 }
 
 #[test]

@@ -5,21 +5,15 @@ use turbo_quant::ggml::{decode_row, expand, plane_shape};
 use turbo_testkit::fixture;
 
 const TYPES: [&str; 26] = [
-    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
-    "Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS",
-    "TQ1_0", "TQ2_0", "MXFP4", "NVFP4",
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ1_S",
+    "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4",
 ];
 
 /// Calls `check` with each row of each fixture tensor: label, type, bytes, expected values.
 fn rows(mut check: impl FnMut(&str, GgmlType, &[u8], &[f32])) {
     for name in TYPES {
         let expected = std::fs::read(fixture(&format!("quant/{name}.f32"))).expect("values");
-        let expected: Vec<f32> = expected
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&word| f32::from_le_bytes(word))
-            .collect();
+        let expected: Vec<f32> = expected.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
         let mut rest = expected.as_slice();
         let file = GgufFile::open(&fixture(&format!("quant/{name}.gguf"))).expect("a GGUF file");
         for tensor in file.tensors() {
@@ -40,11 +34,7 @@ fn rows(mut check: impl FnMut(&str, GgmlType, &[u8], &[f32])) {
 
 fn assert_same_bits(label: &str, got: impl Iterator<Item = f32>, want: &[f32]) {
     for (i, (got, want)) in got.zip(want).enumerate() {
-        assert_eq!(
-            got.to_bits(),
-            want.to_bits(),
-            "{label} value {i}: got {got}, want {want}"
-        );
+        assert_eq!(got.to_bits(), want.to_bits(), "{label} value {i}: got {got}, want {want}");
     }
 }
 
@@ -65,14 +55,10 @@ fn planes_multiplied_out_have_the_expected_bits() {
     rows(|label, ty, bytes, want| {
         let Some(shape) = plane_shape(ty) else { return };
         let (n, subs) = (want.len(), want.len() / shape.sub);
-        let (mut codes, mut scales, mut mins) =
-            (vec![0; n], vec![f32::NAN; subs], vec![f32::NAN; subs]);
+        let (mut codes, mut scales, mut mins) = (vec![0; n], vec![f32::NAN; subs], vec![f32::NAN; subs]);
         expand(ty, bytes, &mut codes, &mut scales, &mut mins);
         assert!(codes.iter().all(|&code| code >= -127), "{label}");
-        assert!(
-            shape.has_mins || mins.iter().all(|&min| min.to_bits() == 0),
-            "{label}"
-        );
+        assert!(shape.has_mins || mins.iter().all(|&min| min.to_bits() == 0), "{label}");
         let got = codes.iter().enumerate().map(|(i, &code)| {
             let product = scales[i / shape.sub] * f32::from(code);
             // Subtracting +0 changes nothing, not even the sign of a zero.
@@ -91,6 +77,5 @@ fn planes_multiplied_out_have_the_expected_bits() {
 }
 
 fn has_minus_128(q8_0: &[u8]) -> bool {
-    q8_0.chunks_exact(34)
-        .any(|block| block[2..].contains(&0x80))
+    q8_0.chunks_exact(34).any(|block| block[2..].contains(&0x80))
 }

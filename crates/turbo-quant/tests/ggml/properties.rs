@@ -7,11 +7,9 @@ use turbo_quant::ggml::{decode_row, expand, plane_shape};
 /// Equal bits; NaN equals NaN. A byte -128 of a whole-byte type is -127 in the planes.
 fn agrees(ty: GgmlType, value: f32, scale: f32, code: i8, min: f32) -> bool {
     let whole_bytes = matches!(ty, GgmlType::Q8_0 | GgmlType::Q8_1 | GgmlType::Q8_K);
-    let is = |product: f32| {
-        value.to_bits() == (product - min).to_bits() || (value.is_nan() && (product - min).is_nan())
-    };
-    code >= -127
-        && (is(scale * f32::from(code)) || (whole_bytes && code == -127 && is(scale * -128.0)))
+    let is =
+        |product: f32| value.to_bits() == (product - min).to_bits() || (value.is_nan() && (product - min).is_nan());
+    code >= -127 && (is(scale * f32::from(code)) || (whole_bytes && code == -127 && is(scale * -128.0)))
 }
 
 proptest! {

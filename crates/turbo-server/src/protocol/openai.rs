@@ -65,7 +65,9 @@ async fn blocking<T: Send + 'static>(
 
 /// Adds the header that names ignored fields, if there are any.
 fn with_ignored(mut response: Response, ignored: &[String]) -> Response {
-    let plain = |name: &&String| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let plain = |name: &&String| {
+        name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    };
     let names: Vec<&str> = ignored.iter().filter(plain).take(32).map(String::as_str).collect();
     if !names.is_empty()
         && let Ok(value) = HeaderValue::from_str(&names.join(", "))

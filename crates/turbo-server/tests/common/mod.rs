@@ -1,5 +1,5 @@
 //! An engine that says what a test tells it to, and helpers to ask the server.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file takes its own part of this module")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -131,7 +131,10 @@ fn play(script: Script, request: &GenerateRequest, sink: &mut EventSink, was_can
     let logprobs = |index: usize| {
         request.logprobs.map(|top| TokenLogprobs {
             logprob: -0.5,
-            top: (0..top as u32).map(|place| (97 + place, -0.5 - place as f32)).chain((index == usize::MAX).then_some((0, 0.0))).collect(),
+            top: (0..top as u32)
+                .map(|place| (97 + place, -0.5 - place as f32))
+                .chain((index == usize::MAX).then_some((0, 0.0)))
+                .collect(),
         })
     };
     let token = |index: usize, text: &str| {
@@ -191,9 +194,12 @@ impl Answer {
     pub fn chunks(&self) -> Vec<Value> {
         assert_eq!(self.headers[header::CONTENT_TYPE], "text/event-stream");
         let text = self.text();
-        let mut lines: Vec<&str> = text.split("\n\n").filter(|line| !line.is_empty() && !line.starts_with(':')).collect();
+        let mut lines: Vec<&str> =
+            text.split("\n\n").filter(|line| !line.is_empty() && !line.starts_with(':')).collect();
         assert_eq!(lines.pop(), Some("data: [DONE]"), "{text}");
-        let json = |line: &str| serde_json::from_str(line.strip_prefix("data: ").expect("a data line")).expect("a chunk is JSON");
+        let json = |line: &str| {
+            serde_json::from_str(line.strip_prefix("data: ").expect("a data line")).expect("a chunk is JSON")
+        };
         lines.into_iter().map(json).collect()
     }
 

@@ -4,6 +4,8 @@
 //! iterates as empty, fails on attribute access), `tojson`, `raise_exception`, `strftime_now`, Python's printing of values.
 //! Beyond it: a limit on the work of one rendering, because a template is a program out of a downloaded file.
 
+use std::panic::AssertUnwindSafe;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, escape_formatter};
@@ -27,19 +29,27 @@ impl Compiled {
     /// Parses `source`.
     pub(super) fn new(source: &str) -> Result<Self, ChatError> {
         let mut environment = environment().map_err(|error| ChatError::from_load(&error))?;
-        environment
-            .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|error| ChatError::from_load(&error))?;
+        let source = without_generation_tags(source);
+        guarded(|| environment.add_template_owned(NAME, source))?.map_err(|error| ChatError::from_load(&error))?;
         Ok(Self { environment })
     }
 
     /// Renders with the given variables.
     pub(super) fn render(&self, variables: Value) -> Result<String, ChatError> {
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(variables))
-            .map_err(|error| ChatError::from_render(&error))
+        let render = || self.environment.get_template(NAME).and_then(|template| template.render(variables));
+        guarded(render)?.map_err(|error| ChatError::from_render(&error))
     }
+}
+
+/// Turns a panic inside the template engine into an error: one malformed template must not end a server. (Known in minijinja
+/// 3.0.5: `x[1:5:-1]` subtracts past zero, which panics where overflow is checked.)
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, ChatError> {
+    // The environment is either dropped (loading) or not written to (rendering), so no half-done state is seen afterwards.
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        ChatError::Broken { detail: text.unwrap_or_else(|| String::from("no reason given")) }
+    })
 }
 
 fn environment() -> Result<Environment<'static>, Error> {

@@ -31,8 +31,23 @@ pub enum ChatError {
         /// The cause.
         detail: String,
     },
+    /// The template engine itself broke on the template.
+    #[error("the template engine cannot process this chat template ({detail}); pass another template")]
+    Broken {
+        /// What the engine said.
+        detail: String,
+    },
+    /// A template of this file does not work.
+    #[error("{file}: {source}")]
+    InFile {
+        /// The file.
+        file: String,
+        /// What is wrong with its template.
+        #[source]
+        source: Box<Self>,
+    },
     /// The key that holds the template cannot be read as text.
-    #[error("cannot read the chat template under the key `{key}`: {source}")]
+    #[error("the chat template cannot be read: {source}")]
     Metadata {
         /// The metadata key.
         key: &'static str,

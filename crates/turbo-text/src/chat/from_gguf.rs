@@ -13,14 +13,13 @@ impl ChatTemplate {
     /// The template of a model file; ChatML when the file has none (see [`ChatTemplate::is_default`]).
     ///
     /// # Errors
-    /// [`ChatError::Metadata`] when the key does not hold text, [`ChatError::Syntax`] when the template does not parse.
+    /// [`ChatError::Metadata`] when the key does not hold text, [`ChatError::InFile`] when the template does not parse.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, ChatError> {
         let read = |key: &'static str| {
             file.metadata().get_str(key).map_err(|error| ChatError::Metadata { key, source: Box::new(error) })
         };
-        match read(KEY)? {
-            Some(source) => Self::from_sources(source, read(TOOL_KEY)?),
-            None => Ok(Self::chatml()),
-        }
+        let Some(source) = read(KEY)? else { return Ok(Self::chatml()) };
+        Self::from_sources(source, read(TOOL_KEY)?)
+            .map_err(|source| ChatError::InFile { file: file.path().to_owned(), source: Box::new(source) })
     }
 }

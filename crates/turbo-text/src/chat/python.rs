@@ -50,7 +50,6 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             }
             out.push(if tuple { ')' } else { ']' });
         }
-        // A namespace or macro is an object with its own printing.
         ValueKind::Map => {
             out.push('{');
             for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
@@ -63,6 +62,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             }
             out.push('}');
         }
+        // Macros and other objects print themselves.
         _ => out.push_str(&value.to_string()),
     }
 }

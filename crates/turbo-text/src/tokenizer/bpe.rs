@@ -17,7 +17,8 @@ const NO_RANK: u32 = u32::MAX;
 
 /// Byte-pair encoding with ranked merges.
 ///
-/// Merges are between *symbols*: the ids of tokens, and further numbers for texts that only occur in merges.
+/// Merges are between *symbols*: the ids of tokens, and further numbers for texts that only occur
+/// in merges.
 #[derive(Debug)]
 pub(super) struct Bpe {
     pre: PreTokenizer,
@@ -80,7 +81,8 @@ impl Bpe {
             Spelling::Plain => bytes::hex_text(byte),
         };
         bpe.byte_symbols = (0..=255).map(|byte| bpe.symbol(vocab, &spell(byte))).collect();
-        // In byte-level text llama.cpp looks for the single bytes of a symbol's UTF-8, which only ASCII can be.
+        // In byte-level text llama.cpp looks for the single bytes of a symbol's UTF-8, which only
+        // ASCII can be.
         let falls_back = |byte: u8| spelling == Spelling::Plain || byte.is_ascii_graphic();
         bpe.byte_fallback = (0..=255).map(|byte| vocab.id(&spell(byte)).filter(|_| falls_back(byte))).collect();
         Ok(bpe)
@@ -134,7 +136,8 @@ impl Bpe {
         }
     }
 
-    /// The token that a piece is as a whole, for the pre-tokenizers that look for it before merging.
+    /// The token that a piece is as a whole, for the pre-tokenizers that look for it before
+    /// merging.
     fn whole(&self, vocab: &Vocab, piece: &str, text: &mut String) -> Option<u32> {
         let flags = self.pre.flags;
         if !(flags.ignore_merges || flags.gemma && piece.bytes().all(|byte| byte == b'\n')) {

@@ -7,7 +7,8 @@ fn is_printable(byte: u8) -> bool {
     matches!(byte, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
-/// The character of each byte: itself where printable, else U+0100 and on, in the order of the bytes.
+/// The character of each byte: itself where printable, else U+0100 and on, in the order of the
+/// bytes.
 pub(super) static BYTE_TO_CHAR: LazyLock<[char; 256]> = LazyLock::new(|| {
     let mut others = '\u{100}'..;
     std::array::from_fn(|i| {
@@ -35,7 +36,8 @@ pub(super) fn encode_into(bytes: &[u8], text: &mut String) {
     text.extend(bytes.iter().map(|&byte| BYTE_TO_CHAR[usize::from(byte)]));
 }
 
-/// The bytes of byte-level text. Characters outside the map (in tokens that were added by hand) stand for themselves.
+/// The bytes of byte-level text. Characters outside the map (in tokens that were added by hand)
+/// stand for themselves.
 pub(super) fn decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {

@@ -1,7 +1,8 @@
 //! Unicode general categories in the five groups that pre-tokenizers ask for.
 //!
-//! Generated from the Unicode Character Database 15.1.0, the version that llama.cpp's table was made from: a newer one would
-//! split text with recently assigned characters otherwise than the models' other runtimes do.
+//! Generated from the Unicode Character Database 15.1.0, the version that llama.cpp's table was
+//! made from: a newer one would split text with recently assigned characters otherwise than the
+//! models' other runtimes do.
 
 use std::sync::LazyLock;
 
@@ -37,7 +38,8 @@ static TABLE: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     table
 });
 
-/// (first code point, group), up to the next entry; starts at U+0080 with `O`; ends with an `O` entry.
+/// (first code point, group), up to the next entry; starts at U+0080 with `O`; ends with an `O`
+/// entry.
 #[rustfmt::skip]
 static RANGES: &[(u32, u8)] = &[
     (0xA1, P), (0xA2, S), (0xA7, P), (0xA8, S), (0xAA, L), (0xAB, P), (0xAC, S), (0xAD, O), (0xAE, S), (0xB2, N),

@@ -8,8 +8,9 @@ impl Tokenizer {
     /// Builds the tokenizer of a model file from its `tokenizer.ggml.*` metadata.
     ///
     /// # Errors
-    /// A key that is missing or has the wrong type, arrays of different lengths, an unsupported kind of vocabulary, an unknown
-    /// pre-tokenizer, and everything that [`Tokenizer::from_parts`] refuses.
+    /// A key that is missing or has the wrong type, arrays of different lengths, an unsupported
+    /// kind of vocabulary, an unknown pre-tokenizer, and everything that [`Tokenizer::from_parts`]
+    /// refuses.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, TextError> {
         Self::from_parts(VocabSpec::from_metadata(file.metadata())?)
     }
@@ -56,7 +57,8 @@ fn special(metadata: &Metadata) -> Result<SpecialIds, TextError> {
     let mut ids = SpecialIds::default();
     for &(key, role) in ROLES {
         if let Some(id) = read(key, metadata.get_u64(key))? {
-            // An id beyond 32 bits is out of range of every vocabulary; the check against its size reports it.
+            // An id beyond 32 bits is out of range of every vocabulary; the check against its size
+            // reports it.
             *role(&mut ids) = Some(u32::try_from(id).unwrap_or(u32::MAX));
         }
     }

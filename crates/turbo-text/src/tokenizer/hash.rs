@@ -1,7 +1,7 @@
 //! A fast hasher for tables that are built once from a vocabulary and read for every character.
 //!
-//! The multiply-and-rotate scheme of rustc's hasher. The keys come from the model file, not from requests, so collisions cannot be
-//! provoked by a client.
+//! The multiply-and-rotate scheme of rustc's hasher. The keys come from the model file, not from
+//! requests, so collisions cannot be provoked by a client.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -44,7 +44,8 @@ impl Hasher for FastHasher {
     }
 
     fn finish(&self) -> u64 {
-        // The table takes its bucket from the low bits and its tag from the high ones; mix the high half down.
+        // The table takes its bucket from the low bits and its tag from the high ones; mix the high
+        // half down.
         self.0 ^ self.0 >> 32
     }
 }

@@ -1,7 +1,8 @@
 //! Text to tokens and back.
 //!
-//! The rules are llama.cpp's, so that every file gives the ids that its publisher saw: byte-level BPE behind one of the named
-//! pre-tokenizers, and SentencePiece BPE. What cannot be reproduced is refused by name.
+//! The rules are llama.cpp's, so that every file gives the ids that its publisher saw: byte-level
+//! BPE behind one of the named pre-tokenizers, and SentencePiece BPE. What cannot be reproduced is
+//! refused by name.
 
 mod bpe;
 mod bytes;
@@ -34,7 +35,8 @@ use vocab::{Attributes, Spelling, Vocab};
 pub struct EncodeOptions {
     /// Whether BOS and EOS are added where the file asks for them.
     pub add_special: bool,
-    /// Whether the texts of control tokens stand for the tokens. Off, they are ordinary text; user-defined tokens are found always.
+    /// Whether the texts of control tokens stand for the tokens. Off, they are ordinary text;
+    /// user-defined tokens are found always.
     pub parse_special: bool,
 }
 
@@ -61,8 +63,9 @@ impl Tokenizer {
     /// Builds a tokenizer from plain data.
     ///
     /// # Errors
-    /// See [`TextError`]: unknown kinds and pre-tokenizers, arrays of different lengths, tokens that occur twice, merges that are not
-    /// two texts, ids outside the vocabulary, missing scores or merges.
+    /// See [`TextError`]: unknown kinds and pre-tokenizers, arrays of different lengths, tokens
+    /// that occur twice, merges that are not two texts, ids outside the vocabulary, missing scores
+    /// or merges.
     pub fn from_parts(mut spec: VocabSpec) -> Result<Self, TextError> {
         match spec.model.as_str() {
             "llama" => Self::sentence_piece(spec),
@@ -168,8 +171,8 @@ impl Tokenizer {
         ids
     }
 
-    /// The text of tokens; bytes that are not UTF-8 become U+FFFD. `show_special`: whether control and unknown tokens appear as their
-    /// text. Ids outside the vocabulary have no text.
+    /// The text of tokens; bytes that are not UTF-8 become U+FFFD. `show_special`: whether control
+    /// and unknown tokens appear as their text. Ids outside the vocabulary have no text.
     ///
     /// Nothing is tidied: a SentencePiece text keeps the space that encoding put in front.
     pub fn decode(&self, ids: &[u32], show_special: bool) -> String {
@@ -183,8 +186,8 @@ impl Tokenizer {
         if hidden { &[] } else { self.vocab.piece(id).unwrap_or_default() }
     }
 
-    /// The raw bytes of a token, byte-level spelling undone; for control tokens the bytes of their text. `None` for an id outside the
-    /// vocabulary.
+    /// The raw bytes of a token, byte-level spelling undone; for control tokens the bytes of their
+    /// text. `None` for an id outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.vocab.piece(id)
     }

@@ -17,7 +17,8 @@ pub(super) enum Fragment<'t> {
 pub(super) struct Partition {
     /// Special tokens, longest text first, then by id.
     tokens: Vec<u32>,
-    /// Positions in `tokens` by the first two bytes of their text (the second is 0 for texts of one byte).
+    /// Positions in `tokens` by the first two bytes of their text (the second is 0 for texts of one
+    /// byte).
     by_start: FastMap<u64, Vec<usize>>,
 }
 
@@ -34,8 +35,8 @@ impl Partition {
         Self { tokens, by_start }
     }
 
-    /// Cuts the text at special tokens: the longest token first, over the whole text, as llama.cpp does. Control and unknown tokens
-    /// are only looked for when `parse_special`.
+    /// Cuts the text at special tokens: the longest token first, over the whole text, as llama.cpp
+    /// does. Control and unknown tokens are only looked for when `parse_special`.
     pub(super) fn split<'t>(&self, vocab: &Vocab, text: &'t str, parse_special: bool) -> Vec<Fragment<'t>> {
         if text.is_empty() {
             return Vec::new();

@@ -1,10 +1,11 @@
 //! The pre-tokenizers that `tokenizer.ggml.pre` can name.
 //!
-//! Names, expressions and flags are those of llama.cpp (`src/llama-vocab.cpp`, read in 2026-11), which took the expressions from
-//! the models' `tokenizer.json` files. Several expressions run one after the other, each on the pieces that the one before left.
+//! Names, expressions and flags are those of llama.cpp (`src/llama-vocab.cpp`, read in 2026-11),
+//! which took the expressions from the models' `tokenizer.json` files. Several expressions run one
+//! after the other, each on the pieces that the one before left.
 
 use super::TextError;
-use super::pattern::{Pattern, Symbols};
+use super::pattern::{BEFORE_GROUPS, GROUPS, Pattern, Symbols};
 
 /// English contractions in any case.
 macro_rules! contraction {
@@ -126,9 +127,11 @@ pub(super) struct Flags {
     pub(super) ignore_merges: bool,
     /// BOS is added unless the file says otherwise.
     pub(super) add_bos: bool,
-    /// Token texts are plain UTF-8 with U+2581 for spaces and `<0xXX>` for bytes, not byte-level text.
+    /// Token texts are plain UTF-8 with U+2581 for spaces and `<0xXX>` for bytes, not byte-level
+    /// text.
     pub(super) plain: bool,
-    /// A piece of line ends only that is a token needs no merges; BOS is added whatever the file says.
+    /// A piece of line ends only that is a token needs no merges; BOS is added whatever the file
+    /// says.
     pub(super) gemma: bool,
 }
 
@@ -193,7 +196,7 @@ const TABLE: &[Entry] = &[
     (&["tekken"], &[TEKKEN], WHOLE_BOS),
     (&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], &[GPT4O], NONE),
     (&["granite-embed-multi-97m"], &[GRANITE_EMBED], WHOLE),
-    (&["tiny_aya", "cohere2moe"], &[r"\d{1,3}(?=(?:\d{3})*\b)", CASED_START], NONE),
+    (&["tiny_aya", "cohere2moe"], &[GROUPS, CASED_START], NONE),
     (&["youtu"], &[YOUTU_SCRIPTS, YOUTU], WHOLE),
     (&["deepseek-llm"], &[LINE_ENDS, DEEPSEEK_LETTERS, DEEPSEEK_PUNCTUATION, r"\s+$", CJK_AND_HANGUL, r"\p{N}+"], NONE),
     (&["deepseek-coder"], &[LINE_ENDS, r"\s?\p{L}+", r"\s?\p{P}+", CJK_AND_HANGUL, DIGIT], NONE),
@@ -219,7 +222,7 @@ const TABLE: &[Entry] = &[
         ],
         BOS,
     ),
-    (&["superbpe"], &[r"\p{N}+", r"(?=(\d{3})+(?!\d))"], NONE),
+    (&["superbpe"], &[r"\p{N}+", BEFORE_GROUPS], NONE),
     (&["gemma4", "granite-embed-multi-311m"], &[LINES], GEMMA),
     (&["sarvam-moe"], &[LINES], PLAIN),
 ];

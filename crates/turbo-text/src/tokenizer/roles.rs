@@ -1,7 +1,8 @@
 //! Roles that follow from a token's text, where the file does not name them.
 //!
-//! The lists are llama.cpp's (`src/llama-vocab.cpp`, read in 2026-11). Where several texts could have one role, llama.cpp takes
-//! whichever its hash table yields first; here the order of the list decides.
+//! The lists are llama.cpp's (`src/llama-vocab.cpp`, read in 2026-11). Where several texts could
+//! have one role, llama.cpp takes whichever its hash table yields first; here the order of the list
+//! decides.
 
 use super::spec::{SpecialIds, VocabSpec};
 use super::vocab::{Attributes, Vocab};
@@ -152,7 +153,8 @@ fn add(vocab: &mut Vocab, id: u32, attribute: u16) {
     vocab.attributes[id as usize].0 |= attribute;
 }
 
-/// Which tokens swallow white space beside them. GGUF does not record it, so llama.cpp goes by names.
+/// Which tokens swallow white space beside them. GGUF does not record it, so llama.cpp goes by
+/// names.
 pub(super) fn assign_strips(vocab: &mut Vocab, spec: &VocabSpec) {
     let pre = spec.pre.as_deref().unwrap_or_default();
     let architecture = spec.architecture.as_deref().unwrap_or_default();

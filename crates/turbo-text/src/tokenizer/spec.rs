@@ -1,11 +1,13 @@
 //! A vocabulary as plain data.
 
-/// Everything a [`super::Tokenizer`] is built from: the `tokenizer.ggml.*` metadata of a file, in memory.
+/// Everything a [`super::Tokenizer`] is built from: the `tokenizer.ggml.*` metadata of a file, in
+/// memory.
 ///
 /// Fields left `None` get llama.cpp's defaults for the kind of vocabulary.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct VocabSpec {
-    /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE), `llama` (SentencePiece BPE) or `gemma4` (BPE over plain UTF-8).
+    /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE), `llama` (SentencePiece BPE) or `gemma4`
+    /// (BPE over plain UTF-8).
     pub model: String,
     /// `tokenizer.ggml.pre`: name of the pre-tokenizer; only for BPE.
     pub pre: Option<String>,
@@ -13,7 +15,8 @@ pub struct VocabSpec {
     pub tokens: Vec<String>,
     /// `tokenizer.ggml.scores`: priority of each token (SentencePiece; higher merges first).
     pub scores: Option<Vec<f32>>,
-    /// `tokenizer.ggml.token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+    /// `tokenizer.ggml.token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6
+    /// byte.
     pub token_types: Option<Vec<i32>>,
     /// `tokenizer.ggml.merges`: pairs "left right", most urgent first (BPE).
     pub merges: Option<Vec<String>>,
@@ -82,6 +85,6 @@ pub(super) const ROLES: &[(&str, Role)] = &[
     ("tokenizer.ggml.middle_token_id", |ids| &mut ids.fim_mid),
 ];
 
-/// The key that a wrong padding id is tolerated under: fine-tunes of Llama 2 name a padding token that they never added, and
-/// nothing reads it. It is dropped with a warning.
+/// The key that a wrong padding id is tolerated under: fine-tunes of Llama 2 name a padding token
+/// that they never added, and nothing reads it. It is dropped with a warning.
 pub(super) const PADDING_KEY: &str = "tokenizer.ggml.padding_token_id";

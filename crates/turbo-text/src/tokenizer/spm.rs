@@ -58,7 +58,8 @@ struct Part {
 }
 
 impl Spm {
-    /// `scores` are those of the tokens; a character that is no token becomes its bytes' tokens, a byte without token `<unk>`.
+    /// `scores` are those of the tokens; a character that is no token becomes its bytes' tokens, a
+    /// byte without token `<unk>`.
     pub(super) fn new(vocab: &Vocab, scores: &[f32]) -> Self {
         let byte_token = |byte: u8| {
             let single = char::from(byte);
@@ -165,7 +166,8 @@ mod tests {
     proptest! {
         #[test]
         fn cutting_between_strangers_changes_nothing(text in "[abcde▁]{0,40}", seed in any::<u64>()) {
-            // A random vocabulary: letters, and some of all two- and three-letter texts with scores that are often equal.
+            // A random vocabulary: letters, and some of all two- and three-letter texts with scores
+            // that are often equal.
             let mut state = seed;
             let mut random = |below: u64| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -5,8 +5,9 @@ use std::ops::Deref;
 
 /// Turns tokens into text one by one, holding back characters that are not complete yet.
 ///
-/// The texts of all [`StreamDecoder::push`] calls and of [`StreamDecoder::finish`], one after the other, equal
-/// [`Tokenizer::decode`] of all tokens. Holds the tokenizer by reference, `Arc` or anything else that dereferences to it.
+/// The texts of all [`StreamDecoder::push`] calls and of [`StreamDecoder::finish`], one after the
+/// other, equal [`Tokenizer::decode`] of all tokens. Holds the tokenizer by reference, `Arc` or
+/// anything else that dereferences to it.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder<T> {
     tokenizer: T,
@@ -16,13 +17,14 @@ pub struct StreamDecoder<T> {
 }
 
 impl<T: Deref<Target = Tokenizer>> StreamDecoder<T> {
-    /// A decoder at the start of a text. `show_special`: whether control tokens appear as their text.
+    /// A decoder at the start of a text. `show_special`: whether control tokens appear as their
+    /// text.
     pub fn new(tokenizer: T, show_special: bool) -> Self {
         Self { tokenizer, show_special, pending: Vec::new() }
     }
 
-    /// Adds a token and returns the text that is complete now, which may be empty. Bytes that cannot become a character come out
-    /// as U+FFFD.
+    /// Adds a token and returns the text that is complete now, which may be empty. Bytes that
+    /// cannot become a character come out as U+FFFD.
     pub fn push(&mut self, id: u32) -> String {
         let piece = self.tokenizer.shown_bytes(id, self.show_special);
         if self.pending.is_empty()
@@ -53,7 +55,8 @@ impl<T: Deref<Target = Tokenizer>> StreamDecoder<T> {
         }
     }
 
-    /// Ends the text: U+FFFD when a character stayed incomplete, else nothing. The decoder is at the start of a text again.
+    /// Ends the text: U+FFFD when a character stayed incomplete, else nothing. The decoder is at
+    /// the start of a text again.
     pub fn finish(&mut self) -> String {
         if std::mem::take(&mut self.pending).is_empty() { String::new() } else { String::from('\u{FFFD}') }
     }

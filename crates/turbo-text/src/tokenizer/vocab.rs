@@ -84,7 +84,8 @@ pub(super) struct Vocab {
 }
 
 impl Vocab {
-    /// Takes the tokens of `spec`, finds roles by text where the file names none, and works out each token's bytes.
+    /// Takes the tokens of `spec`, finds roles by text where the file names none, and works out
+    /// each token's bytes.
     pub(super) fn new(spec: &mut VocabSpec, spelling: Spelling) -> Result<Self, TextError> {
         let mut warnings = Vec::new();
         let (texts, ids) = index(std::mem::take(&mut spec.tokens), &mut warnings)?;

@@ -15,7 +15,7 @@ pub struct SoftCap {
 impl SoftCap {
     /// The cap `c` in natural units, limited to 2^-10 ..= 8192 (a NaN counts as 8192).
     pub fn new(c: f32) -> Self {
-        let c = f64::from(c.min(8192.0).max(1.0 / 1024.0));
+        let c = f64::from(if c.is_nan() { 8192.0 } else { c.clamp(1.0 / 1024.0, 8192.0) });
         let limit = (c * std::f64::consts::LOG2_E * 65536.0).round() as u32;
         Self { limit, factor: (2.0 / c) as f32 }
     }
@@ -45,7 +45,10 @@ mod tests {
                 let score = f64::from(k) * f64::from(c) / 50.0;
                 let got = f64::from(cap.apply((score * UNIT).round() as i32)) / UNIT;
                 let want = f64::from(c) * (score / f64::from(c)).tanh();
-                assert!((got - want).abs() < 1.5e-5 * f64::from(c) + 2e-5, "cap {c}, score {score}: {got}, want {want}");
+                assert!(
+                    (got - want).abs() < 1.5e-5 * f64::from(c) + 2e-5,
+                    "cap {c}, score {score}: {got}, want {want}"
+                );
             }
         }
     }

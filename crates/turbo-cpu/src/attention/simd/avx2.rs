@@ -1,16 +1,22 @@
 //! The inner loops with AVX2, FMA and F16C.
 
 use std::arch::x86_64::{
-    __m256i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
-    _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_sign_epi8, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
+    __m256, __m256i, _mm_cvtsi64_si128, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi32, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi16,
+    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setr_epi64x, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_slli_epi32,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
     _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
+use std::ops::Range;
 
 use turbo_backend::BLOCK_TOKENS as TILE;
 
 use super::body::{self, Keys, PowerKeys, ScaleKeys, ScoreRow, ScoreTile};
 use super::float;
+use super::unpack::Unpack;
 use crate::attention::exact::fold::{Denominator, Frame, Shifts};
 use crate::attention::exact::tile::WeightWidth;
 
@@ -29,11 +35,8 @@ widened!(powers = body::powers, (scores: &Keys<i32>, from: usize, to: usize) -> 
 widened!(weights = body::weights, (powers: &PowerKeys, scales: &ScaleKeys, width: WeightWidth) -> (Keys<i16>, Frame));
 widened!(join = body::join, (state: &mut [i32], part: &[i32], shifts: Shifts));
 widened!(pairs = body::pairs, (levels: &[i8], d: usize, out: &mut [i16]));
-widened!(dots = float::dots::<true>, (q: &[f32], keys: &[f32], scale: f32, from: usize, to: usize) -> Keys<f32>);
 widened!(probabilities = float::probabilities,
     (scores: &Keys<f32>, max: f32, from: usize, to: usize) -> (Keys<f32>, f32));
-widened!(mix = float::mix::<true>,
-    (p: &Keys<f32>, values: &[f32], factor: f32, from: usize, to: usize, sums: &mut [f32]));
 
 /// Loads 32 bytes of any type.
 #[inline]
@@ -161,7 +164,6 @@ fn quads_tail(levels: &[i8], d: usize, from: usize, out: &mut [u8]) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn widen(words: &[u32], out: &mut [f32]) {
-    use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
     let (blocks, rest) = words.as_chunks::<4>();
     let (out_blocks, out_rest) = out.as_chunks_mut::<8>();
     for (words, out) in blocks.iter().zip(&mut *out_blocks) {
@@ -172,4 +174,137 @@ pub(super) fn widen(words: &[u32], out: &mut [f32]) {
         let tail = out_blocks.get_mut(blocks.len()).map_or(out_rest, |tail| &mut tail[..]);
         float::widen(rest, tail);
     }
+}
+
+/// As `unpack::portable`, 32 values at once.
+#[target_feature(enable = "avx2")]
+pub(super) fn unpack(unpack: &Unpack, codes: &[u32], keys: &Range<usize>, out: &mut [i8]) {
+    let d = unpack.side.head_dim;
+    for run in &unpack.runs {
+        let whole = run.n / 32 * 32;
+        // SAFETY: 16 bytes are read from an array of 16.
+        let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(run.levels.as_ptr().cast()) });
+        for key in keys.clone() {
+            let (low, high) = unpack.planes(codes, key);
+            let out = &mut out[key * d..][..d];
+            let mut words = low[run.at * unpack.low_bits / 32..].iter().copied();
+            for (i, out) in out[run.at..run.at + whole].as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                let mut next = || words.next().unwrap_or(0);
+                let index = if unpack.low_bits == 4 {
+                    index4([next(), next(), next(), next()])
+                } else {
+                    let low = index2([next(), next()]);
+                    high.get(run.at / 32 + i).map_or(low, |&bits| _mm256_or_si256(low, fours(bits)))
+                };
+                store(out, _mm256_shuffle_epi8(table, index));
+            }
+            if whole < run.n {
+                unpack.tail(run, whole, (low, high), out);
+            }
+        }
+    }
+}
+
+/// 32 nibbles to 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn index4(words: [u32; 4]) -> __m256i {
+    // SAFETY: 16 bytes are read from an array of 16.
+    let bytes = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(words.as_ptr().cast()) });
+    _mm256_and_si256(_mm256_or_si256(bytes, _mm256_slli_epi16::<4>(bytes)), _mm256_set1_epi8(15))
+}
+
+/// 32 pairs of bits to 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn index2([a, b]: [u32; 2]) -> __m256i {
+    let bytes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((u64::from(a) | u64::from(b) << 32) as i64));
+    let halves = _mm256_or_si256(bytes, _mm256_slli_epi32::<12>(bytes));
+    _mm256_and_si256(_mm256_or_si256(halves, _mm256_slli_epi32::<6>(halves)), _mm256_set1_epi8(3))
+}
+
+/// 32 bits to 32 bytes of 0 or 4.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fours(bits: u32) -> __m256i {
+    const ONES: i64 = 0x0101_0101_0101_0101;
+    let which = _mm256_setr_epi64x(0, ONES, 2 * ONES, 3 * ONES);
+    let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), which);
+    let mask = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
+    let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
+    _mm256_and_si256(set, _mm256_set1_epi8(4))
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn dots(q: &[f32], keys: &[f32], scale: f32, from: usize, to: usize) -> Keys<f32> {
+    let mut out = [0.0; TILE];
+    let whole = from + (to - from) / 4 * 4;
+    for (out, rows) in
+        out[from..whole].as_chunks_mut::<4>().0.iter_mut().zip(keys[from * q.len()..].chunks(4 * q.len()))
+    {
+        *out = dots_some::<4>(q, rows, scale);
+    }
+    for (out, row) in out[whole..to].iter_mut().zip(keys[whole * q.len()..].chunks(q.len())) {
+        [*out] = dots_some::<1>(q, row, scale);
+    }
+    out
+}
+
+/// N keys at once; each is added up in the same order for every N.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn dots_some<const N: usize>(q: &[f32], rows: &[f32], scale: f32) -> [f32; N] {
+    let mut sums = [_mm256_setzero_ps(); N];
+    for (i, q8) in q.as_chunks::<8>().0.iter().enumerate() {
+        let q8 = load_ps(q8);
+        for (k, sum) in sums.iter_mut().enumerate() {
+            let at = k * q.len() + 8 * i;
+            *sum = _mm256_fmadd_ps(q8, load_ps(&rows[at..at + 8]), *sum);
+        }
+    }
+    sums.map(|sum| {
+        let mut lanes = [0.0; 8];
+        store(&mut lanes, _mm256_castps_si256(sum));
+        let [a, b, c, d, e, f, g, h] = lanes;
+        float::limited((((a + e) + (b + f)) + ((c + g) + (d + h))) * scale)
+    })
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn mix(p: &Keys<f32>, values: &[f32], factor: f32, from: usize, to: usize, sums: &mut [f32]) {
+    let stride = sums.len();
+    let whole = stride / 64 * 64;
+    let (wide, rest) = sums.split_at_mut(whole);
+    for (i, sums) in wide.chunks_exact_mut(64).enumerate() {
+        mix_some::<8>(&p[from..to], &values[from * stride + 64 * i..], factor, stride, sums);
+    }
+    for sums in rest.chunks_exact_mut(32) {
+        mix_some::<4>(&p[from..to], &values[from * stride + whole..], factor, stride, sums);
+    }
+}
+
+/// 8 * N values at once.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn mix_some<const N: usize>(p: &[f32], values: &[f32], factor: f32, stride: usize, sums: &mut [f32]) {
+    let mut acc = [_mm256_setzero_ps(); N];
+    for (acc, sums) in acc.iter_mut().zip(sums.as_chunks::<8>().0) {
+        *acc = _mm256_mul_ps(load_ps(sums), _mm256_set1_ps(factor));
+    }
+    for (&p, row) in p.iter().zip(values.chunks(stride)) {
+        let p = _mm256_set1_ps(p);
+        for (acc, v) in acc.iter_mut().zip(row[..8 * N].as_chunks::<8>().0) {
+            *acc = _mm256_fmadd_ps(p, load_ps(v), *acc);
+        }
+    }
+    for (sums, acc) in sums.as_chunks_mut::<8>().0.iter_mut().zip(acc) {
+        store(sums, _mm256_castps_si256(acc));
+    }
+}
+
+/// 8 floats.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_ps(from: &[f32]) -> __m256 {
+    _mm256_castsi256_ps(load(from))
 }

@@ -70,7 +70,11 @@ pub(super) fn dot(q: &[i8], levels: &[u8], bias: i32) -> Keys<i32> {
 
 /// Q16 scores of one query row.
 #[inline(always)]
-pub(super) fn scores(row: ScoreRow<'_>, tile: ScoreTile<'_>, dot: impl Fn(&[i8], &[u8], i32) -> Keys<i32>) -> Keys<i32> {
+pub(super) fn scores(
+    row: ScoreRow<'_>,
+    tile: ScoreTile<'_>,
+    dot: impl Fn(&[i8], &[u8], i32) -> Keys<i32>,
+) -> Keys<i32> {
     let mut out = [0; TILE];
     let d = tile.levels.len() / TILE;
     let blocks = tile.sizes.len();
@@ -98,8 +102,8 @@ pub(super) fn powers(scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, 
     const HIDDEN: i32 = i32::MIN / 4;
     let mut keys = PowerKeys { mantissa: [0; TILE], exponent: [0; TILE] };
     let mut e = HIDDEN;
-    for t in 0..TILE {
-        let power = exp2(scores[t]);
+    for (t, &s) in scores.iter().enumerate() {
+        let power = exp2(s);
         let visible = t >= from && t < to;
         keys.mantissa[t] = if visible { power.mantissa } else { 0 };
         keys.exponent[t] = if visible { power.exponent } else { HIDDEN };

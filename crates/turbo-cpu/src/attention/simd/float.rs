@@ -9,10 +9,10 @@ use super::body::Keys;
 /// Rows of f32 are padded with zeros to a multiple of this.
 pub(crate) const LANES: usize = 32;
 
-/// a * b + c, fused where that is one instruction.
+/// A float score within +-1e30. A query so large that inf - inf came out gets the smallest.
 #[inline(always)]
-fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub(super) fn limited(score: f32) -> f32 {
+    if score > -1e30 { score.min(1e30) } else { -1e30 }
 }
 
 /// f16 words to f32.
@@ -25,14 +25,14 @@ pub(super) fn widen(words: &[u32], out: &mut [f32]) {
 
 /// q . k of the keys from `from` up to `to`, times `scale`; `keys` is [key][q.len()].
 #[inline(always)]
-pub(super) fn dots<const FMA: bool>(q: &[f32], keys: &[f32], scale: f32, from: usize, to: usize) -> Keys<f32> {
+pub(super) fn dots(q: &[f32], keys: &[f32], scale: f32, from: usize, to: usize) -> Keys<f32> {
     let mut out = [0.0; TILE];
     let rows = keys.chunks_exact(q.len());
     for (out, row) in out.iter_mut().zip(rows).take(to).skip(from) {
         let mut lanes = [0.0; LANES];
         for (q, k) in q.as_chunks::<LANES>().0.iter().zip(row.as_chunks::<LANES>().0) {
             for i in 0..LANES {
-                lanes[i] = mul_add::<FMA>(q[i], k[i], lanes[i]);
+                lanes[i] += q[i] * k[i];
             }
         }
         let mut width = LANES;
@@ -42,8 +42,7 @@ pub(super) fn dots<const FMA: bool>(q: &[f32], keys: &[f32], scale: f32, from: u
                 lanes[i] += lanes[i + width];
             }
         }
-        // inf - inf of a huge query must not become NaN: the smallest score takes its place.
-        *out = (lanes[0] * scale).max(-1e30).min(1e30);
+        *out = limited(lanes[0] * scale);
     }
     out
 }
@@ -86,22 +85,14 @@ pub(super) fn probabilities(scores: &Keys<f32>, max: f32, from: usize, to: usize
 
 /// sums = sums * factor + sum of p * value over the keys from `from` up to `to`; `values` is [key][sums.len()].
 #[inline(always)]
-pub(super) fn mix<const FMA: bool>(
-    p: &Keys<f32>,
-    values: &[f32],
-    factor: f32,
-    from: usize,
-    to: usize,
-    sums: &mut [f32],
-) {
+pub(super) fn mix(p: &Keys<f32>, values: &[f32], factor: f32, from: usize, to: usize, sums: &mut [f32]) {
     let d = sums.len();
     for (at, sums) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let mut lanes = sums.map(|s| s * factor);
-        for t in from..to {
-            let start = t * d + at * LANES;
-            let Some(row) = values[start..].first_chunk::<LANES>() else { break };
+        for (&p, row) in p[from..to].iter().zip(values[from * d..].chunks(d)) {
+            let Some(row) = row[at * LANES..].first_chunk::<LANES>() else { break };
             for i in 0..LANES {
-                lanes[i] = mul_add::<FMA>(p[t], row[i], lanes[i]);
+                lanes[i] += p * row[i];
             }
         }
         *sums = lanes;

@@ -1,14 +1,18 @@
 //! Inner loops of attention and the run-time choice of instructions.
 
-pub(crate) mod body;
-pub(crate) mod float;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod body;
+pub(crate) mod float;
+mod unpack;
 
 pub(crate) use body::{Keys, PowerKeys, ScaleKeys, ScoreRow, ScoreTile};
 pub(crate) use float::LANES;
+pub(crate) use unpack::Unpack;
+
+use std::ops::Range;
 
 use super::exact::fold::{Denominator, Frame, Shifts, fold_values};
 use super::exact::tile::WeightWidth;
@@ -33,9 +37,8 @@ impl Simd {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("fma")
-                && is_x86_feature_detected!("f16c");
+            let avx2 =
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512cd")
@@ -119,6 +122,11 @@ kernel!(
     body::join
 );
 kernel!(
+    /// Levels of `keys` of a unit of index codes, to [key][head_dim].
+    unpack(unpack: &Unpack, codes: &[u32], keys: &Range<usize>, out: &mut [i8]),
+    unpack::portable
+);
+kernel!(
     /// Levels to the K tile's layout.
     quads(levels: &[i8], d: usize, out: &mut [u8]),
     body::quads
@@ -136,7 +144,7 @@ kernel!(
 kernel!(
     /// Scaled dot products of an f32 query and f32 keys.
     dots(q: &[f32], keys: &[f32], scale: f32, from: usize, to: usize) -> Keys<f32>,
-    float::dots::<false>
+    float::dots
 );
 kernel!(
     /// Float softmax weights relative to a maximum, and their sum.
@@ -146,10 +154,23 @@ kernel!(
 kernel!(
     /// Weighted sum of f32 values added to scaled sums.
     mix(p: &Keys<f32>, values: &[f32], factor: f32, from: usize, to: usize, sums: &mut [f32]),
-    float::mix::<false>
+    float::mix
 );
 
 impl Simd {
+    /// Asks for words that are needed soon; only the speed depends on it.
+    #[inline]
+    pub(crate) fn prefetch(self, words: &[u32]) {
+        #[cfg(target_arch = "x86_64")]
+        for line in words.chunks(16) {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            // SAFETY: a prefetch of a valid address has no effect but on caches; SSE is part of x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = words;
+    }
+
     /// Adds the values of a part to those of a state, as [`fold_values`] does.
     pub(crate) fn fold(self, state: &mut [i32], state_frame: &mut Frame, part: &[i32], part_frame: Frame) {
         if part_frame.is_empty() || state_frame.is_empty() {

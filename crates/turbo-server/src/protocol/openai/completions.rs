@@ -30,15 +30,33 @@ enum Prompt {
     Tokens(Vec<u32>),
 }
 
+/// What was asked for.
+struct Asked {
+    prompts: Vec<Prompt>,
+    /// Whether answers begin with their prompt.
+    echo: bool,
+    params: Params,
+    /// Names of the fields that had no effect.
+    ignored: Vec<String>,
+}
+
+/// Prompts ready for the engine.
+struct Prepared {
+    /// Tokens of each prompt.
+    ids: Vec<Vec<u32>>,
+    /// Texts of the prompts, where answers begin with them.
+    echoes: Option<Vec<String>>,
+}
+
 /// The route.
 pub(super) async fn completions(State(state): State<AppState>, request: Request) -> Result<Response, Failure> {
     let body = read_json(request).await?;
     let engine = Arc::clone(state.engine());
-    let (prompts, echo, params, ignored) = read(&body, &engine)?;
+    let Asked { prompts, echo, params, ignored } = read(&body, &engine)?;
     let worker = Arc::clone(&engine);
-    let (prompts, echoes) = blocking(move || tokens(&worker, prompts, echo)).await?;
-    let choices = prompts.len() * params.n;
-    let running = Running::start(&state, Job { prompts, n: params.n, request: params.request.clone() })?;
+    let Prepared { ids, echoes } = blocking(move || prepare(&worker, prompts, echo)).await?;
+    let choices = ids.len() * params.n;
+    let running = Running::start(&state, Job { prompts: ids, n: params.n, request: params.request.clone() })?;
     let head = Head::new("cmpl", "text_completion", engine.model_name());
     let logprobs = params.request.logprobs.is_some();
     let mut shape = Text { engine, logprobs, n: params.n, echoes, offsets: vec![0; choices] };
@@ -50,13 +68,14 @@ pub(super) async fn completions(State(state): State<AppState>, request: Request)
     Ok(with_ignored(response, &ignored))
 }
 
-fn read(body: &Value, engine: &Arc<dyn Engine>) -> Result<(Vec<Prompt>, bool, Params, Vec<String>), ServerError> {
+fn read(body: &Value, engine: &Arc<dyn Engine>) -> Result<Asked, ServerError> {
     let fields = Fields::of_body(body)?;
     check_model(engine, fields.text("model")?)?;
     let mut params = Params::read(&fields, engine.context_tokens())?;
     params.request.logprobs = fields.integer("logprobs", 0..=MAX_LOGPROBS)?.map(|top| top as usize);
     let echo = fields.flag("echo")?;
-    let unsupported = |field: &str, hint: &str| Err(ServerError::Unsupported { field: field.into(), hint: hint.into() });
+    let unsupported =
+        |field: &str, hint: &str| Err(ServerError::Unsupported { field: field.into(), hint: hint.into() });
     if echo && params.request.logprobs.is_some() {
         return unsupported("echo together with logprobs", "log-probabilities are given for generated tokens only");
     }
@@ -73,7 +92,7 @@ fn read(body: &Value, engine: &Arc<dyn Engine>) -> Result<(Vec<Prompt>, bool, Pa
         let expected = format!("at most {MAX_CHOICES} choices in all");
         return Err(ServerError::Field { field: "prompt".into(), found, expected });
     }
-    Ok((prompts, echo, params, fields.unread()))
+    Ok(Asked { prompts, echo, params, ignored: fields.unread() })
 }
 
 const PROMPT: &str = "a string, an array of strings, an array of token ids or an array of such arrays";
@@ -103,12 +122,7 @@ fn token_ids(items: &[Value], path: &str) -> Result<Vec<u32>, ServerError> {
     items.iter().enumerate().map(id).collect()
 }
 
-/// Tokens of the prompts and, where asked for, their texts.
-fn tokens(
-    engine: &Arc<dyn Engine>,
-    prompts: Vec<Prompt>,
-    echo: bool,
-) -> Result<(Vec<Vec<u32>>, Option<Vec<String>>), ServerError> {
+fn prepare(engine: &Arc<dyn Engine>, prompts: Vec<Prompt>, echo: bool) -> Result<Prepared, ServerError> {
     let text = |prompt: &Prompt| match prompt {
         Prompt::Text(text) => text.clone(),
         Prompt::Tokens(ids) => {
@@ -121,7 +135,7 @@ fn tokens(
         Prompt::Text(text) => engine.encode(&text),
         Prompt::Tokens(ids) => Ok(ids),
     };
-    Ok((prompts.into_iter().map(encode).collect::<Result<_, _>>()?, echoes))
+    Ok(Prepared { ids: prompts.into_iter().map(encode).collect::<Result<_, _>>()?, echoes })
 }
 
 fn whole(shape: &mut Text, head: &Head, answers: Vec<Answer>) -> Response {

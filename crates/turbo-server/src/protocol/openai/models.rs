@@ -1,6 +1,7 @@
 //! `/v1/models`: the one model that is loaded.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
@@ -13,7 +14,12 @@ pub(super) async fn list(State(state): State<AppState>) -> Json<Value> {
 }
 
 /// `GET /v1/models/{id}`; ids may contain slashes.
-pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+pub(super) async fn one(
+    State(state): State<AppState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Failure> {
+    // An id that is no UTF-8 is the id of no model.
+    let id = id.map_or_else(|_| String::from("\u{fffd}"), |Path(id)| id);
     check_model(state.engine(), Some(&id))?;
     Ok(Json(describe(&state)))
 }

@@ -52,7 +52,7 @@ impl Params {
 /// Refuses what would silently give an answer of another form than asked for.
 fn refuse_constraints(fields: &Fields<'_>) -> Result<(), ServerError> {
     for name in ["grammar", "json_schema"] {
-        if fields.get(name).is_some_and(|value| *value != Value::from("")) {
+        if fields.get(name).is_some_and(|value| value.as_str() != Some("")) {
             let hint = "leave it out and check the answer yourself; answers cannot be constrained to a grammar";
             return Err(ServerError::Unsupported { field: fields.path(name), hint: hint.into() });
         }
@@ -76,8 +76,8 @@ fn max_tokens(fields: &Fields<'_>) -> Result<Option<usize>, ServerError> {
         let Some(value) = fields.get(name) else { continue };
         limit = match fields.integer(name, i64::MIN..=i64::MAX)? {
             Some(-1) => None,
-            Some(tokens) if tokens >= 1 => Some(usize::try_from(tokens).unwrap_or(usize::MAX)),
-            _ => return Err(wrong(&fields.path(name), value, "a whole number of at least 1 (or -1 for no limit)")),
+            Some(tokens) if tokens >= 0 => Some(usize::try_from(tokens).unwrap_or(usize::MAX)),
+            _ => return Err(wrong(&fields.path(name), value, "a whole number of at least 0 (or -1 for no limit)")),
         };
     }
     Ok(limit)
@@ -147,24 +147,31 @@ fn logit_bias(fields: &Fields<'_>) -> Result<Vec<(u32, f32)>, ServerError> {
         other => finite_f32(other).ok_or_else(|| wrong(&at(place), other, "a number (or false to forbid the token)")),
     };
     match value {
-        Value::Object(map) => map.iter().map(|(key, value)| {
-            let shown: String = key.chars().take(40).collect();
-            let id = key.parse().map_err(|_| ServerError::Field {
-                field: at(""),
-                found: format!("an object with the key {shown:?}"),
-                expected: String::from("token ids as keys"),
-            })?;
-            Ok((id, bias(&format!(".{id}"), value)?))
-        }).collect(),
-        Value::Array(pairs) => pairs.iter().enumerate().map(|(index, pair)| {
-            let place = format!("[{index}]");
-            let parts = pair.as_array().filter(|parts| parts.len() == 2);
-            let id = parts.and_then(|parts| u32::try_from(parts[0].as_u64()?).ok());
-            match (parts, id) {
-                (Some(parts), Some(id)) => Ok((id, bias(&place, &parts[1])?)),
-                _ => Err(wrong(&at(&place), pair, "a pair of a token id and a bias")),
-            }
-        }).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| {
+                let shown: String = key.chars().take(40).collect();
+                let id = key.parse().map_err(|_| ServerError::Field {
+                    field: at(""),
+                    found: format!("an object with the key {shown:?}"),
+                    expected: String::from("token ids as keys"),
+                })?;
+                Ok((id, bias(&format!(".{id}"), value)?))
+            })
+            .collect(),
+        Value::Array(pairs) => pairs
+            .iter()
+            .enumerate()
+            .map(|(index, pair)| {
+                let place = format!("[{index}]");
+                let parts = pair.as_array().filter(|parts| parts.len() == 2);
+                let id = parts.and_then(|parts| u32::try_from(parts[0].as_u64()?).ok());
+                match (parts, id) {
+                    (Some(parts), Some(id)) => Ok((id, bias(&place, &parts[1])?)),
+                    _ => Err(wrong(&at(&place), pair, "a pair of a token id and a bias")),
+                }
+            })
+            .collect(),
         other => Err(wrong(&at(""), other, "an object of token ids and biases")),
     }
 }

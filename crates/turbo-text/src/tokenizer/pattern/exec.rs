@@ -1,4 +1,5 @@
-//! Running a pattern: a backtracking machine with its own stack, so that no text can exhaust the thread's.
+//! Running a pattern: a backtracking machine with its own stack, so that no text can exhaust the
+//! thread's.
 
 use super::parse::Node;
 use super::set::SymbolSet;
@@ -14,7 +15,8 @@ pub(super) enum Step {
     Split(usize, usize),
     /// Go on there.
     Jump(usize),
-    /// The steps up to `end` (whose step is `Match`) must match here, or must not; go on after them.
+    /// The steps up to `end` (whose step is `Match`) must match here, or must not; go on after
+    /// them.
     Look { end: usize, negative: bool },
     /// The end of the chunk.
     End,
@@ -70,7 +72,8 @@ fn emit_alternatives(nodes: &[Node], program: &mut Vec<Step>) {
     }
 }
 
-/// Repetition of a group that may match nothing would not end; none of the patterns has one, and a test checks them all.
+/// Repetition of a group that may match nothing would not end; none of the patterns has one, and a
+/// test checks them all.
 fn emit_repeat(node: &Node, min: u32, max: u32, program: &mut Vec<Step>) {
     if let Node::Set(set) = node {
         let (min, max) = (min as usize, if max == u32::MAX { usize::MAX } else { max as usize });
@@ -119,7 +122,7 @@ pub(super) fn split<T: Copy + Into<u32>>(program: &[Step], symbols: &[T], ends: 
         let mut position = 0;
         while position < chunk.len() {
             let Some(stop) = run(program, 0, chunk, position, &mut stack) else {
-                position += 1;
+                position += failed_length(program, &chunk[position..]);
                 continue;
             };
             if position > last {
@@ -138,6 +141,17 @@ pub(super) fn split<T: Copy + Into<u32>>(program: &[Step], symbols: &[T], ends: 
         first = end;
     }
     found
+}
+
+/// How far to go on after a pattern did not match at the start of `rest`.
+///
+/// A run that must reach the end, as in `\s+$`, fails from each of its symbols once it failed from the first: trying them all
+/// would take time quadratic in a run's length.
+fn failed_length<T: Copy + Into<u32>>(program: &[Step], rest: &[T]) -> usize {
+    if let [Step::Run { set, max: usize::MAX, .. }, Step::End, ..] = program {
+        return rest.iter().take_while(|&&symbol| set.contains(symbol.into())).count().max(1);
+    }
+    1
 }
 
 /// Matches from `step` at `position`; returns where the match ends.

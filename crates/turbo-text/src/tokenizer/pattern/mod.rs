@@ -1,17 +1,21 @@
 //! A small regular-expression matcher for pre-tokenizers.
 //!
-//! llama.cpp runs most pre-tokenizer expressions over a *collapsed* text, in which every character beyond ASCII is replaced by
-//! one symbol for its category, and reads `\p{L}` and the like as "that symbol, or these ASCII characters". Expressions without
-//! `\p{..}` run over code points. Both ways have consequences (`[^a-z]` holds for every letter beyond ASCII, `~` is in no
-//! category) that decide token ids, so the same two alphabets are used here. Alternatives are ordered and repetition is greedy, as
-//! in ECMAScript. The patterns are few and fixed; each is checked against a general engine in the tests.
+//! llama.cpp runs most pre-tokenizer expressions over a *collapsed* text, in which every character
+//! beyond ASCII is replaced by one symbol for its category, and reads `\p{L}` and the like as "that
+//! symbol, or these ASCII characters". Expressions without `\p{..}` run over code points. Both ways
+//! have consequences (`[^a-z]` holds for every letter beyond ASCII, `~` is in no category) that
+//! decide token ids, so the same two alphabets are used here. Alternatives are ordered and
+//! repetition is greedy, as in ECMAScript. The patterns are few and fixed; each is checked against
+//! a general engine in the tests.
 
 mod exec;
 mod parse;
 mod set;
+mod thousands;
 
 use super::categories;
 use set::SymbolSet;
+pub(super) use thousands::{BEFORE_GROUPS, GROUPS};
 
 /// What the symbols of a text are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,24 +119,39 @@ fn is_han(c: char) -> bool {
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    program: Vec<exec::Step>,
+    matcher: Matcher,
     alphabet: Alphabet,
     tells_han: bool,
+}
+
+#[derive(Debug)]
+enum Matcher {
+    Program(Vec<exec::Step>),
+    /// One of the two expressions that group digits.
+    Thousands {
+        isolated: bool,
+    },
 }
 
 impl Pattern {
     /// Compiles an expression; the error says what is wrong with it.
     pub(super) fn new(expression: &str) -> Result<Self, String> {
         let alphabet = if expression.contains("\\p{") { Alphabet::Collapsed } else { Alphabet::CodePoints };
-        let tree = parse::parse(expression, alphabet)?;
-        Ok(Self { program: exec::compile(&tree), alphabet, tells_han: expression.contains("\\p{Han}") })
+        let matcher = match expression {
+            BEFORE_GROUPS => Matcher::Thousands { isolated: false },
+            GROUPS => Matcher::Thousands { isolated: true },
+            _ => Matcher::Program(exec::compile(&parse::parse(expression, alphabet)?)),
+        };
+        Ok(Self { matcher, alphabet, tells_han: expression.contains("\\p{Han}") })
     }
 
-    /// Cuts every chunk at the borders of this pattern's matches. `ends` are the chunks' ends, in characters, ascending.
+    /// Cuts every chunk at the borders of this pattern's matches. `ends` are the chunks' ends, in characters,
+    /// ascending.
     pub(super) fn split(&self, symbols: &Symbols, ends: &[usize]) -> Vec<usize> {
-        match self.alphabet {
-            Alphabet::Collapsed => exec::split(&self.program, &symbols.collapsed, ends),
-            Alphabet::CodePoints => exec::split(&self.program, &symbols.points, ends),
+        match (&self.matcher, self.alphabet) {
+            (Matcher::Thousands { isolated }, _) => thousands::split(*isolated, &symbols.points, ends),
+            (Matcher::Program(program), Alphabet::Collapsed) => exec::split(program, &symbols.collapsed, ends),
+            (Matcher::Program(program), Alphabet::CodePoints) => exec::split(program, &symbols.points, ends),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From the text of a regular expression to its tree.
 //!
-//! The notation is the part of ECMAScript's that pre-tokenizers use: alternatives, groups, classes, greedy repetition,
-//! look-ahead, `$`, `\b`, `\s`, `\S`, `\d` and `\p{..}`.
+//! The notation is the part of ECMAScript's that pre-tokenizers use: alternatives, groups, classes,
+//! greedy repetition, look-ahead, `$`, `\b`, `\s`, `\S`, `\d` and `\p{..}`.
 
 use super::Alphabet;
 use super::set::SymbolSet;
@@ -192,7 +192,8 @@ impl Parser {
     }
 }
 
-/// Appends a node; a look-ahead for one symbol right before that symbol becomes the intersection of both.
+/// Appends a node; a look-ahead for one symbol right before that symbol becomes the intersection of
+/// both.
 fn push_simplified(sequence: &mut Vec<Node>, node: Node) {
     if let (Some(Node::Look { node: ahead, negative: false }), Node::Set(set)) = (sequence.last(), &node)
         && let Node::Set(wanted) = ahead.as_ref()

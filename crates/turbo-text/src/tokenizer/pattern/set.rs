@@ -53,7 +53,8 @@ impl SymbolSet {
         for (own, new) in low.iter_mut().zip(other.low) {
             *own &= new;
         }
-        // Two empty lists: negated means "all of them", so both must be negated for anything to remain.
+        // Two empty lists: negated means "all of them", so both must be negated for anything to
+        // remain.
         Some(Self { low, high: Vec::new(), high_negated: self.high_negated && other.high_negated })
     }
 

@@ -5,8 +5,8 @@ use crate::tokenizer::pretokenizers::all_expressions;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
-/// The expression as the general engine must read it to mean the same: white space and digits are ASCII (the text was collapsed), and
-/// categories are the collapsed symbols.
+/// The expression as the general engine must read it to mean the same: white space and digits are
+/// ASCII (the text was collapsed), and categories are the collapsed symbols.
 fn translate(expression: &str) -> String {
     let categories = [
         ("L", r"\x{D2}A-Za-z"),
@@ -208,11 +208,19 @@ fn mistakes_are_described() {
 }
 
 #[test]
-fn long_texts_do_not_exhaust_the_stack() {
-    let text = "a ".repeat(200_000);
-    for expression in all_expressions() {
-        let pattern = Pattern::new(expression).unwrap();
-        let symbols = Symbols::new(&text, std::slice::from_ref(&pattern));
-        assert_eq!(pattern.split(&symbols, &[400_000]).last(), Some(&400_000), "{expression}");
+fn long_texts_exhaust_neither_the_stack_nor_patience() {
+    const N: usize = 60_000;
+    let texts = ["a ", " ", "A", "é", "中", "'", "\n", ".", "a\u{301}", "~", "1"];
+    for text in texts.map(|unit| unit.repeat(N)) {
+        for text in [format!("{text}中"), format!("{text}a"), text] {
+            for (expression, pattern, _) in COMPILED.iter() {
+                let symbols = Symbols::new(&text, std::slice::from_ref(pattern));
+                let n = text.chars().count();
+                let start = std::time::Instant::now();
+                assert_eq!(pattern.split(&symbols, &[n]).last(), Some(&n), "{expression}");
+                let took = start.elapsed().as_secs_f32();
+                assert!(took < 2.0, "{expression:?} takes {took} s on {:?} repeated", text.chars().next());
+            }
+        }
     }
 }

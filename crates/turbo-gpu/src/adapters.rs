@@ -1,0 +1,222 @@
+//! Finding the GPUs of a machine and choosing one.
+
+use std::fmt;
+
+use pollster::block_on;
+use serde::Serialize;
+use wgpu::{Backend, Backends, DeviceType, DownlevelFlags};
+
+use crate::capabilities::{Capabilities, check_minimum};
+use crate::error::GpuError;
+
+/// A GPU, as one graphics API shows it.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    pub(crate) raw: wgpu::Adapter,
+    /// What it is.
+    pub description: Description,
+}
+
+/// What a GPU is, for people and for `devices --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// Number to choose it by.
+    pub index: usize,
+    /// Name to choose it by.
+    pub name: String,
+    /// Graphics API: vulkan, metal, dx12 or gl.
+    pub backend: &'static str,
+    /// discrete GPU, integrated GPU, virtual GPU, software or other.
+    pub kind: &'static str,
+    /// Driver and its version.
+    pub driver: String,
+    /// Why it is not used, if so.
+    pub refused: Option<String>,
+    /// Index of the entry that shows the same device through a better API, if there is one.
+    pub same_as: Option<usize>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, name, backend, kind, .. } = self;
+        write!(f, "{index}: {name} ({backend}, {kind})")
+    }
+}
+
+/// All GPUs of this machine: best kind first, and of one kind the best API first. `WGPU_BACKEND` limits the APIs.
+pub fn adapters() -> Vec<Adapter> {
+    let backends = Backends::from_env().unwrap_or(Backends::all());
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        flags: wgpu::InstanceFlags::empty().with_env(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut found = block_on(instance.enumerate_adapters(backends));
+    found.sort_by_key(|a| {
+        let info = a.get_info();
+        (kind_rank(info.device_type), backend_rank(info.backend))
+    });
+    let mut adapters: Vec<Adapter> = Vec::new();
+    for raw in found {
+        let description = describe(&raw, &adapters);
+        adapters.push(Adapter { raw, description });
+    }
+    adapters
+}
+
+const fn kind_rank(kind: DeviceType) -> u8 {
+    match kind {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    }
+}
+
+const fn backend_rank(backend: Backend) -> u8 {
+    match backend {
+        Backend::Metal => 0,
+        Backend::Vulkan => 1,
+        Backend::Dx12 => 2,
+        _ => 3,
+    }
+}
+
+const fn backend_name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Metal => "metal",
+        Backend::Vulkan => "vulkan",
+        Backend::Dx12 => "dx12",
+        Backend::Gl => "gl",
+        Backend::BrowserWebGpu => "webgpu",
+        Backend::Noop => "noop",
+    }
+}
+
+fn describe(raw: &wgpu::Adapter, before: &[Adapter]) -> Description {
+    let info = raw.get_info();
+    let kind = match info.device_type {
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "other",
+    };
+    let compute = raw.get_downlevel_capabilities().flags.contains(DownlevelFlags::COMPUTE_SHADERS);
+    let refused = match check_minimum(&info.name, &raw.limits()) {
+        _ if !compute => Some("it has no compute shaders".to_owned()),
+        Err(GpuError::Limit { limit, found, needed, .. }) => Some(format!("{limit} is {found}, needed is {needed}")),
+        _ => None,
+    };
+    Description {
+        index: before.len(),
+        backend: backend_name(info.backend),
+        kind,
+        driver: [info.driver.as_str(), info.driver_info.as_str()].join(" ").trim().to_owned(),
+        refused,
+        same_as: same_device(&info, before),
+        capabilities: Capabilities::of(raw),
+        name: info.name,
+    }
+}
+
+/// The entry of another API that shows the same device, unless an earlier one of this API stands for it.
+fn same_device(info: &wgpu::AdapterInfo, before: &[Adapter]) -> Option<usize> {
+    let taken = |index: usize| {
+        before.iter().any(|a| a.description.same_as == Some(index) && a.raw.get_info().backend == info.backend)
+    };
+    let name = info.name.to_lowercase();
+    let found = before.iter().find(|a| {
+        let other = a.raw.get_info();
+        let ids = other.vendor == info.vendor && other.device == info.device && info.device != 0;
+        // GL has no ids and adds to the name: `NVIDIA H200/PCIe/SSE2`.
+        let named = info.backend == Backend::Gl && name.contains(&other.name.to_lowercase());
+        let first = a.description.same_as.is_none();
+        first && other.backend != info.backend && (ids || named) && !taken(a.description.index)
+    })?;
+    Some(found.description.index)
+}
+
+/// Chooses one of `adapters` as `asked` says.
+///
+/// `auto` and `gpu` mean the adapter that `WGPU_ADAPTER_NAME` names, or else the best that is not software; a number
+/// means an index; anything else a part of a name, after `vulkan:`, `metal:`, `dx12:` or `gl:` with that API only.
+///
+/// # Errors
+/// Nothing matches, what matches is refused, or several match: the message lists what there is.
+pub fn choose(adapters: &[Adapter], asked: &str) -> Result<Adapter, GpuError> {
+    let wanted = match asked {
+        "auto" | "gpu" => std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty()),
+        name => Some(name.to_owned()),
+    };
+    let descriptions: Vec<&Description> = adapters.iter().map(|a| &a.description).collect();
+    let index = pick(&descriptions, asked, wanted.as_deref())?;
+    adapters.get(index).cloned().ok_or_else(|| missing(&descriptions, asked))
+}
+
+/// Index of the description that `wanted` (or, without it, preference) chooses.
+fn pick(all: &[&Description], asked: &str, wanted: Option<&str>) -> Result<usize, GpuError> {
+    let Some(wanted) = wanted else {
+        let found = all.iter().position(|d| d.refused.is_none() && d.kind != "software" && d.same_as.is_none());
+        return found.ok_or_else(|| missing(all, asked));
+    };
+    if let Ok(index) = wanted.parse::<usize>() {
+        return match all.get(index) {
+            Some(d) => usable(d, asked).map(|()| index),
+            None => Err(missing(all, asked)),
+        };
+    }
+    let lower = wanted.to_lowercase();
+    let (backend, name) = match lower.split_once(':') {
+        Some((backend, name)) if ["vulkan", "metal", "dx12", "gl"].contains(&backend) => (Some(backend), name),
+        _ => (None, lower.as_str()),
+    };
+    let fits = |d: &Description| {
+        let api = backend.map_or(d.same_as.is_none(), |b| d.backend == b);
+        api && d.name.to_lowercase().contains(name)
+    };
+    let found: Vec<usize> = (0..all.len()).filter(|&i| fits(all[i])).collect();
+    let exact = found.iter().copied().find(|&i| all[i].name.eq_ignore_ascii_case(wanted));
+    match (found.as_slice(), exact) {
+        ([], _) => Err(missing(all, wanted)),
+        (_, Some(index)) | (&[index], _) => usable(all[index], asked).map(|()| index),
+        (several, None) => {
+            let same = several.iter().all(|&i| all[i].name == all[several[0]].name);
+            if same {
+                return usable(all[several[0]], asked).map(|()| several[0]);
+            }
+            let matching = several.iter().map(|&i| all[i].to_string()).collect::<Vec<_>>().join("; ");
+            Err(GpuError::Ambiguous { asked: wanted.to_owned(), matching })
+        }
+    }
+}
+
+fn usable(d: &Description, asked: &str) -> Result<(), GpuError> {
+    match &d.refused {
+        None => Ok(()),
+        Some(reason) => {
+            Err(GpuError::NoSuchDevice { asked: asked.to_owned(), available: format!("{d} is refused: {reason}") })
+        }
+    }
+}
+
+fn missing(all: &[&Description], asked: &str) -> GpuError {
+    let available = if all.is_empty() {
+        "no Vulkan, Metal, DX12 or GL driver was found on this machine; --device cpu needs none".to_owned()
+    } else {
+        let one = |d: &&Description| match (&d.refused, d.kind, d.same_as) {
+            (Some(reason), ..) => format!("{d}: refused, {reason}"),
+            (None, _, Some(index)) => format!("{d}: the same as {index}"),
+            (None, "software", _) => format!("{d}: only used when named"),
+            _ => d.to_string(),
+        };
+        format!("available are {}", all.iter().map(one).collect::<Vec<_>>().join("; "))
+    };
+    GpuError::NoSuchDevice { asked: asked.to_owned(), available }
+}
+
+#[cfg(test)]
+mod tests;
