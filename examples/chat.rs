@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, mpsc};
 
 use turbo_wgpu::quant::KvType;
-use turbo_wgpu::runtime::{ChatInput, Context, ContextOptions, Event, GenerateRequest, KvTypes, Model, Runtime};
+use turbo_wgpu::runtime::{Context, ContextOptions, Event, GenerateRequest, KvTypes, Model, Runtime};
 use turbo_wgpu::{cpu::CpuBackend, text};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,8 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: chat MODEL.gguf QUESTION".into());
     };
     let model = Arc::new(Model::open(path.as_ref())?);
-    let messages = vec![text::message("user", &question)];
-    let prompt = model.chat_prompt(ChatInput { messages, ..ChatInput::default() })?;
+    let prompt = model.chat_prompt(vec![text::message("user", &question)])?;
     let types = KvTypes { k: KvType::Turbo4, v: KvType::Turbo4 };
     let options = ContextOptions { types, tokens: Some(prompt.len() + 256) };
     let context = Context::new(model, &CpuBackend::new(None), options, &mut |_, _| {})?;

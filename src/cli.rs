@@ -13,15 +13,15 @@ fn env(ours: &'static str, llama: &'static str) -> &'static str {
 /// Run any GGUF language model with a KV cache 3.9 to 7.5 times smaller.
 #[derive(Debug, Parser)]
 #[command(name = "turbo-wgpu", version, max_term_width = 110, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve a model over HTTP to OpenAI clients
     Serve(ServeArgs),
     /// Answer a prompt, or chat when there is none
@@ -40,179 +40,179 @@ pub enum Command {
 
 /// Which model, where, and with which KV cache.
 #[derive(Clone, Debug, Args)]
-pub struct ModelArgs {
+pub(crate) struct ModelArgs {
     /// GGUF file, or the first part of a split one [default: the small model built into this program]
     #[arg(short, long, value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// KV cache type of the keys: f16, q8_0, q4_0, turbo4, turbo3, turbo2 (also -ctk)
     #[arg(long, alias = "cache-type-k", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTK", "LLAMA_ARG_CACHE_TYPE_K"))]
-    pub ctk: KvType,
+    pub(crate) ctk: KvType,
     /// KV cache type of the values (also -ctv)
     #[arg(long, alias = "cache-type-v", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTV", "LLAMA_ARG_CACHE_TYPE_V"))]
-    pub ctv: KvType,
+    pub(crate) ctv: KvType,
     /// Where to run: auto, cpu, gpu, or the name of a device that `devices` lists
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
-    pub device: String,
+    pub(crate) device: String,
     /// Threads that compute [default: one per physical core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), env = env("TURBO_THREADS", "LLAMA_ARG_THREADS"))]
-    pub threads: Option<u16>,
+    pub(crate) threads: Option<u16>,
 }
 
 /// Size of the context, for commands where it is a matter of memory.
 #[derive(Clone, Debug, Args)]
-pub struct ContextArgs {
+pub(crate) struct ContextArgs {
     /// Tokens of context [default: the model's own, or what fits in half of the free memory]
     #[arg(short, long = "ctx-size", value_name = "TOKENS", env = env("TURBO_CTX_SIZE", "LLAMA_ARG_CTX_SIZE"))]
-    pub context: Option<usize>,
+    pub(crate) context: Option<usize>,
 }
 
 /// `serve`
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Model and cache.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub(crate) model: ModelArgs,
     /// Context.
     #[command(flatten)]
-    pub context: ContextArgs,
+    pub(crate) context: ContextArgs,
     /// Address to listen on
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1", env = env("TURBO_HOST", "LLAMA_ARG_HOST"))]
-    pub host: String,
+    pub(crate) host: String,
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 11434, env = env("TURBO_PORT", "LLAMA_ARG_PORT"))]
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// `run`
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Model and cache.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub(crate) model: ModelArgs,
     /// Context.
     #[command(flatten)]
-    pub context: ContextArgs,
+    pub(crate) context: ContextArgs,
     /// Answer this prompt and leave; without it, chat
     #[arg(short, long, value_name = "PROMPT", env = env("TURBO_PROMPT", "LLAMA_ARG_PROMPT"))]
-    pub prompt: Option<String>,
+    pub(crate) prompt: Option<String>,
     /// Most tokens of an answer [default: to the end of the context]
     #[arg(short, long = "n-predict", value_name = "TOKENS", env = env("TURBO_N_PREDICT", "LLAMA_ARG_N_PREDICT"))]
-    pub n_predict: Option<usize>,
+    pub(crate) n_predict: Option<usize>,
     /// Continue the prompt as it is, without the model's chat template
     #[arg(long, env = env("TURBO_RAW", "LLAMA_ARG_RAW"))]
-    pub raw: bool,
+    pub(crate) raw: bool,
     /// Sampling.
     #[command(flatten)]
-    pub sampling: SamplingArgs,
+    pub(crate) sampling: SamplingArgs,
 }
 
 /// How tokens are chosen.
 #[derive(Clone, Debug, Args)]
-pub struct SamplingArgs {
+pub(crate) struct SamplingArgs {
     /// Randomness of the answer; 0 always takes the most likely token
     #[arg(long, value_name = "T", default_value_t = 0.8, env = env("TURBO_TEMP", "LLAMA_ARG_TEMP"))]
-    pub temp: f32,
+    pub(crate) temp: f32,
     /// Keep the K most likely tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 40, env = env("TURBO_TOP_K", "LLAMA_ARG_TOP_K"))]
-    pub top_k: usize,
+    pub(crate) top_k: usize,
     /// Keep the most likely tokens that together reach this probability
     #[arg(long, value_name = "P", default_value_t = 0.95, env = env("TURBO_TOP_P", "LLAMA_ARG_TOP_P"))]
-    pub top_p: f32,
+    pub(crate) top_p: f32,
     /// Drop tokens less likely than this share of the most likely one
     #[arg(long, value_name = "P", default_value_t = 0.05, env = env("TURBO_MIN_P", "LLAMA_ARG_MIN_P"))]
-    pub min_p: f32,
+    pub(crate) min_p: f32,
     /// Penalty on tokens of the last 64; 1 is none
     #[arg(long, value_name = "X", default_value_t = 1.0, env = env("TURBO_REPEAT_PENALTY", "LLAMA_ARG_REPEAT_PENALTY"))]
-    pub repeat_penalty: f32,
+    pub(crate) repeat_penalty: f32,
     /// Start of the random numbers: the same seed gives the same text [default: random]
     #[arg(long, value_name = "SEED", env = env("TURBO_SEED", "LLAMA_ARG_SEED"))]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 }
 
 /// `perplexity`
 #[derive(Debug, Args)]
-pub struct PerplexityArgs {
+pub(crate) struct PerplexityArgs {
     /// Model and cache.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub(crate) model: ModelArgs,
     /// Text to score
     #[arg(short, long, value_name = "FILE", env = env("TURBO_FILE", "LLAMA_ARG_FILE"))]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Tokens of each window; its second half is scored
     #[arg(short, long = "ctx-size", value_name = "TOKENS", default_value_t = 512, env = env("TURBO_CTX_SIZE", "LLAMA_ARG_CTX_SIZE"))]
-    pub context: usize,
+    pub(crate) context: usize,
     /// Score only the first N windows
     #[arg(long, value_name = "N", env = env("TURBO_CHUNKS", "LLAMA_ARG_CHUNKS"))]
-    pub chunks: Option<usize>,
+    pub(crate) chunks: Option<usize>,
     /// Also measure the KL divergence from the same model with this KV cache type (K and V)
     #[arg(long, value_name = "TYPE", env = env("TURBO_KL_AGAINST", "LLAMA_ARG_KL_AGAINST"))]
-    pub kl_against: Option<KvType>,
+    pub(crate) kl_against: Option<KvType>,
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `logits`
 #[derive(Debug, Args)]
-pub struct LogitsArgs {
+pub(crate) struct LogitsArgs {
     /// Model and cache.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub(crate) model: ModelArgs,
     /// Token ids, separated by commas
     #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "ids_file", conflicts_with = "ids_file", env = env("TURBO_IDS", "LLAMA_ARG_IDS"))]
-    pub ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// File of token ids: a JSON array, or numbers separated by white space or commas; - for standard input
     #[arg(long, value_name = "FILE", env = env("TURBO_IDS_FILE", "LLAMA_ARG_IDS_FILE"))]
-    pub ids_file: Option<PathBuf>,
+    pub(crate) ids_file: Option<PathBuf>,
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `tokenize`
 #[derive(Debug, Args)]
-pub struct TokenizeArgs {
+pub(crate) struct TokenizeArgs {
     /// GGUF file [default: the built-in model]
     #[arg(short, long, value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Leave out the beginning and end tokens that the model wants
     #[arg(long, env = env("TURBO_NO_BOS", "LLAMA_ARG_NO_BOS"))]
-    pub no_bos: bool,
+    pub(crate) no_bos: bool,
     /// Take text that looks like a special token as plain text
     #[arg(long, env = env("TURBO_NO_PARSE_SPECIAL", "LLAMA_ARG_NO_PARSE_SPECIAL"))]
-    pub no_parse_special: bool,
+    pub(crate) no_parse_special: bool,
     /// The text, or - for standard input
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// `show`
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// GGUF file [default: the built-in model]
     #[arg(value_name = "MODEL", env = env("TURBO_MODEL", "LLAMA_ARG_MODEL"))]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// Context.
     #[command(flatten)]
-    pub context: ContextArgs,
+    pub(crate) context: ContextArgs,
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `devices`
 #[derive(Debug, Args)]
-pub struct DevicesArgs {
+pub(crate) struct DevicesArgs {
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// llama.cpp's one-dash spellings of long flags, as clap wants them.
-pub fn normalise(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+pub(crate) fn normalise(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     args.map(|arg| match arg.to_str() {
         Some("-ctk") => "--ctk".into(),
         Some("-ctv") => "--ctv".into(),

@@ -10,7 +10,7 @@ use crate::cli::ModelArgs;
 use crate::ui;
 
 /// The backend that `--device` names.
-pub fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
+pub(crate) fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
     match name {
         "auto" | "cpu" => Ok(Box::new(CpuBackend::new(threads.map(usize::from)))),
         other => bail!(
@@ -21,7 +21,7 @@ pub fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
 }
 
 /// Loads `model` with the cache that the flags ask for; `tokens` is the size of its context.
-pub fn load(model: Arc<Model>, args: &ModelArgs, types: KvTypes, tokens: Option<usize>) -> Result<Context> {
+pub(crate) fn load(model: Arc<Model>, args: &ModelArgs, types: KvTypes, tokens: Option<usize>) -> Result<Context> {
     let backend = choose(&args.device, args.threads)?;
     let bar = ui::progress(true, 1, "loading");
     let context = Context::new(model, &*backend, ContextOptions { types, tokens }, &mut |done, total| {
@@ -33,7 +33,7 @@ pub fn load(model: Arc<Model>, args: &ModelArgs, types: KvTypes, tokens: Option<
 }
 
 /// Says on standard error what runs where and what its cache takes.
-pub fn announce(context: &Context, device_flag: &str) {
+pub(crate) fn announce(context: &Context, device_flag: &str) {
     let model = context.model();
     let chosen = if device_flag == "auto" { "auto: " } else { "" };
     eprintln!("model    {} ({}, {})", model.name, model.plan.architecture, ui::bytes(model.file.file_bytes()));

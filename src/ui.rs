@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Log lines go to standard error; `RUST_LOG` chooses them, warnings by default.
-pub fn init_logging() {
+pub(crate) fn init_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -17,7 +17,7 @@ pub fn init_logging() {
 }
 
 /// A progress bar on standard error, if that is a terminal and `wanted`.
-pub fn progress(wanted: bool, total: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn progress(wanted: bool, total: u64, what: &'static str) -> ProgressBar {
     if !wanted || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -28,7 +28,7 @@ pub fn progress(wanted: bool, total: u64, what: &'static str) -> ProgressBar {
 }
 
 /// A number of bytes for people: `1.29 GiB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     let mut value = n as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -40,7 +40,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// Whether the reader of our output has gone away, as in `turbo-wgpu ... | head`.
-pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())

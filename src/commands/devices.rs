@@ -11,7 +11,7 @@ use crate::cli::DevicesArgs;
 use crate::ui;
 
 /// Prints the devices that a model can run on.
-pub fn run(args: &DevicesArgs) -> Result<()> {
+pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
     let cpu = CpuBackend::new(None);
     let info = cpu.info();
     let memory = info.memory_bytes.or_else(available_bytes);

@@ -22,7 +22,7 @@ struct Report {
 }
 
 /// Prints the logits of given token ids.
-pub fn run(args: &LogitsArgs) -> Result<()> {
+pub(crate) fn run(args: &LogitsArgs) -> Result<()> {
     let ids = match &args.ids_file {
         Some(path) => read_ids(path)?,
         None => args.ids.clone(),

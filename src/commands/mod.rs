@@ -1,9 +1,9 @@
 //! One file per subcommand.
 
-pub mod devices;
-pub mod logits;
-pub mod perplexity;
-pub mod run;
-pub mod serve;
-pub mod show;
-pub mod tokenize;
+pub(crate) mod devices;
+pub(crate) mod logits;
+pub(crate) mod perplexity;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod tokenize;

@@ -15,7 +15,7 @@ use crate::cli::PerplexityArgs;
 use crate::{device, source, ui};
 
 /// Prints the perplexity of a text.
-pub fn run(args: &PerplexityArgs) -> Result<()> {
+pub(crate) fn run(args: &PerplexityArgs) -> Result<()> {
     let model = source::open(args.model.model.as_deref())?;
     let text = std::fs::read(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
     let tokens = model.tokenizer.encode(

@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::{Context as _, Result, bail};
 use rustyline::error::ReadlineError;
-use turbo_runtime::{ChatInput, Event, FinishReason, GenerateRequest, KvTypes, RequestId, Runtime, SamplingParams};
-use turbo_text::{EncodeOptions, message};
+use turbo_runtime::{Event, FinishReason, GenerateRequest, KvTypes, RequestId, Runtime, SamplingParams};
+use turbo_text::message;
 
 use crate::cli::{RunArgs, SamplingArgs};
 use crate::{device, source};
 
 /// Answers a prompt, or chats.
-pub fn run(args: &RunArgs) -> Result<()> {
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let sampling = sampling(&args.sampling);
     sampling.check()?;
     let model = source::open(args.model.model.as_deref())?;
@@ -54,20 +54,15 @@ struct Session<'a> {
 impl Session<'_> {
     fn answer_once(&self, prompt: &str) -> Result<()> {
         let tokens = if self.args.raw {
-            self.raw_prompt(prompt)
+            self.runtime.model().prompt_tokens(prompt)
         } else {
-            let messages = vec![message("user", prompt)];
-            self.runtime.model().chat_prompt(ChatInput { messages, ..ChatInput::default() })?
+            self.runtime.model().chat_prompt(vec![message("user", prompt)])?
         };
         let (_id, events) = self.start(tokens)?;
         let answer = print_answer(&events)?;
         println!();
         eprintln!("{}", answer.summary);
         Ok(())
-    }
-
-    fn raw_prompt(&self, text: &str) -> Vec<u32> {
-        self.runtime.tokenizer().encode(text, EncodeOptions { add_special: true, parse_special: true })
     }
 
     /// Reads lines until `/bye`, keeping the conversation.
@@ -110,11 +105,10 @@ impl Session<'_> {
 
     fn turn(&self, line: &str, messages: &mut Vec<serde_json::Value>, raw_text: &mut String) -> Result<()> {
         let tokens = if self.args.raw {
-            self.raw_prompt(&format!("{raw_text}{line}"))
+            self.runtime.model().prompt_tokens(&format!("{raw_text}{line}"))
         } else {
             messages.push(message("user", line));
-            let prompt = ChatInput { messages: messages.clone(), ..ChatInput::default() };
-            self.runtime.model().chat_prompt(prompt).map_err(anyhow::Error::from)?
+            self.runtime.model().chat_prompt(messages.clone())?
         };
         let started = self.start(tokens);
         let (id, events) = match started {

@@ -11,7 +11,7 @@ use crate::cli::ServeArgs;
 use crate::{device, source};
 
 /// Serves a model until Ctrl-C or SIGTERM.
-pub fn run(args: &ServeArgs) -> Result<()> {
+pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     tokio.block_on(async {
         // The port first: whoever has it will not be kept waiting while a large model loads.

@@ -13,7 +13,7 @@ use crate::cli::ShowArgs;
 use crate::{source, ui};
 
 /// Prints what a model file holds.
-pub fn run(args: &ShowArgs) -> Result<()> {
+pub(crate) fn run(args: &ShowArgs) -> Result<()> {
     let file = source::open_file(args.model.as_deref())?;
     let info = turbo_model::describe(&file)?;
     let kv = kv_sizes(&file, args.context.context, &info)?;

@@ -9,7 +9,7 @@ use crate::cli::TokenizeArgs;
 use crate::source;
 
 /// Prints the token ids of a text.
-pub fn run(args: &TokenizeArgs) -> Result<()> {
+pub(crate) fn run(args: &TokenizeArgs) -> Result<()> {
     let file = source::open_file(args.model.as_deref())?;
     let tokenizer = Tokenizer::from_gguf(&file)?;
     let mut text = args.text.clone();

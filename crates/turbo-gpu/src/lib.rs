@@ -1,1 +1,28 @@
+//! The GPU backend on wgpu: Vulkan, Metal, DX12 and GL.
+//!
+//! [`adapters`] lists the GPUs of a machine, [`choose`] picks one, [`Gpu::open`] opens it. A [`Gpu`] has buffers
+//! ([`Gpu::buffer`], [`Gpu::split_buffer`]) and compiled pipelines; a [`Recorder`] puts many dispatches into one
+//! pass. What a kernel needs and the device lacks is an error, never a silent substitute.
 
+mod adapters;
+mod buffer;
+mod cache;
+mod capabilities;
+mod disk;
+mod error;
+mod gpu;
+pub mod kv;
+mod memory;
+mod pipelines;
+mod recorder;
+mod ring;
+mod timing;
+
+pub use adapters::{Adapter, Description, adapters, choose};
+pub use buffer::{Bind, Buffer, ReadBack, SplitBuffer};
+pub use capabilities::{Capabilities, CoopMatrix, SubgroupSizes, Timestamps};
+pub use disk::default_cache_dir;
+pub use error::GpuError;
+pub use gpu::{Gpu, GpuOptions};
+pub use pipelines::Pipeline;
+pub use recorder::{Grid, Recorder};

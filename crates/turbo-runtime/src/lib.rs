@@ -16,7 +16,7 @@ mod stop;
 pub use context::{Context, ContextOptions, Sequence, SequenceInput};
 pub use error::RuntimeError;
 pub use memory::available_bytes;
-pub use model::{ChatInput, Model};
+pub use model::Model;
 pub use request::{
     Event, EventSink, FinishReason, GenerateRequest, RequestId, SamplingParams, Timings, TokenLogprobs, Usage,
 };

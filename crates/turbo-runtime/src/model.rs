@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use turbo_backend::plan::Plan;
 use turbo_gguf::GgufFile;
-use turbo_text::{ChatTemplate, EncodeOptions, RenderInput, Tokenizer};
+use turbo_text::{ChatError, ChatTemplate, EncodeOptions, RenderInput, Tokenizer};
 
 use crate::error::RuntimeError;
 
@@ -67,36 +67,37 @@ impl Model {
     }
 }
 
-/// A conversation to make a prompt of.
-#[derive(Clone, Debug, Default)]
-pub struct ChatInput {
-    /// Objects with at least `role` and `content`, as in the OpenAI API.
-    pub messages: Vec<serde_json::Value>,
-    /// Tool definitions, as in the OpenAI API.
-    pub tools: Vec<serde_json::Value>,
-    /// Further variables for the template.
-    pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
 impl Model {
-    /// The prompt for a conversation whose next message is the assistant's, by the model's chat template.
+    /// The text of the prompt for a conversation, by the model's chat template; `bos_token` and `eos_token` of the
+    /// input are filled in.
     ///
     /// # Errors
     /// What the template refuses or fails at.
-    pub fn chat_prompt(&self, input: ChatInput) -> Result<Vec<u32>, RuntimeError> {
-        let text_of = |id: Option<u32>| id.map(|id| self.tokenizer.token_text(id).to_owned()).unwrap_or_default();
-        let bos_token = text_of(self.tokenizer.bos());
-        let input = RenderInput {
-            messages: input.messages,
-            tools: input.tools,
-            add_generation_prompt: true,
-            bos_token: bos_token.clone(),
-            eos_token: text_of(self.tokenizer.eos()),
-            extra: input.extra,
-        };
-        let text = self.template.render(&input)?;
-        // Many templates write the beginning token themselves: it must not come twice.
-        let add_special = bos_token.is_empty() || !text.starts_with(&bos_token);
-        Ok(self.tokenizer.encode(&text, EncodeOptions { add_special, parse_special: true }))
+    pub fn render(&self, input: RenderInput) -> Result<String, ChatError> {
+        let spelling = |id: Option<u32>| id.map_or_else(String::new, |id| self.tokenizer.token_text(id).to_owned());
+        let (bos_token, eos_token) = (spelling(self.tokenizer.bos()), spelling(self.tokenizer.eos()));
+        self.template.render(&RenderInput { bos_token, eos_token, ..input })
+    }
+
+    /// Tokens of a text that the model is to continue: one BOS at most, whether the text brings it or not, and never
+    /// an EOS.
+    pub fn prompt_tokens(&self, text: &str) -> Vec<u32> {
+        let mut ids = self.tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true });
+        if let Some(bos) = self.tokenizer.bos()
+            && self.tokenizer.add_bos()
+            && ids.first() != Some(&bos)
+        {
+            ids.insert(0, bos);
+        }
+        ids
+    }
+
+    /// The prompt for a conversation whose next message is the assistant's.
+    ///
+    /// # Errors
+    /// What the template refuses or fails at.
+    pub fn chat_prompt(&self, messages: Vec<serde_json::Value>) -> Result<Vec<u32>, RuntimeError> {
+        let input = RenderInput { messages, add_generation_prompt: true, ..RenderInput::default() };
+        Ok(self.prompt_tokens(&self.render(input)?))
     }
 }

@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use turbo_backend::{BLOCK_TOKENS as TILE, SideLayout};
-use turbo_quant::turbo::exact::f32_from_f16;
 
-use super::exact::tile::ScaleParts;
 use super::shape::Shape;
 use super::simd::{Keys, ScaleKeys, Simd, Unpack};
 
@@ -33,9 +31,9 @@ pub(super) struct ValueTile {
     rows: Vec<i8>,
 }
 
-/// f16 bits of the scales of one block of a unit, key by key.
-fn scale_bits(scales: &[u32], block: usize) -> impl Iterator<Item = u16> {
-    scales[block * TILE / 2..][..TILE / 2].iter().flat_map(|&word| [word as u16, (word >> 16) as u16])
+/// Words of the scales of every block of a unit.
+fn scale_words(scales: &[u32]) -> impl Iterator<Item = &[u32]> {
+    scales.chunks_exact(TILE / 2)
 }
 
 /// Levels of a unit as [key][head_dim], valid for `keys`. `rows` holds them where the codes are not levels already.
@@ -79,10 +77,8 @@ impl KeyTile {
         let rows = levels_of(shape.simd, &shape.k_unpack, codes, keys, &mut self.rows);
         shape.simd.quads(rows, side.head_dim, &mut self.levels);
         self.scales.resize(shape.k_sizes.len(), [0.0; TILE]);
-        for (b, out) in self.scales.iter_mut().enumerate() {
-            for (out, bits) in out.iter_mut().zip(scale_bits(scales, b)) {
-                *out = f32_from_f16(bits);
-            }
+        for (out, words) in self.scales.iter_mut().zip(scale_words(scales)) {
+            shape.simd.widen(words, out);
         }
     }
 }
@@ -100,13 +96,8 @@ impl ValueTile {
         shape.simd.pairs(rows, side.head_dim, &mut self.levels);
         let empty = ScaleKeys { h: [0; TILE], x: [0; TILE], sign: [0; TILE] };
         self.scales.resize(shape.v_sizes.len(), empty);
-        for (b, out) in self.scales.iter_mut().enumerate() {
-            for (t, bits) in scale_bits(scales, b).enumerate() {
-                let parts = ScaleParts::new(bits);
-                out.h[t] = parts.h;
-                out.x[t] = parts.x;
-                out.sign[t] = -i32::from(parts.negative);
-            }
+        for (out, words) in self.scales.iter_mut().zip(scale_words(scales)) {
+            shape.simd.scale_parts(words, out);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use turbo_gguf::GgmlType;
 
-use super::Level;
 use super::plane::has_planes;
 use crate::pool::{DisjointMut, ThreadPool};
 
@@ -200,8 +199,8 @@ fn pack(codes: &[i8], scales: &[f32], sums: [&[f32]; 3], packed: &mut [PackedBlo
 
 fn quantize_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: [&mut [f32]; 3]) {
     #[cfg(target_arch = "x86_64")]
-    if matches!(Level::best(), Level::Avx2 | Level::AvxVnni | Level::Avx512Vnni) {
-        // SAFETY: each of these levels has AVX2, and it is available.
+    if super::Level::Avx2.available() {
+        // SAFETY: the level has AVX2, and it is available.
         unsafe { quantize_row_avx2(x, codes, scales, sums) };
         return;
     }

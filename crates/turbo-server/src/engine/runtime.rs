@@ -1,7 +1,7 @@
 //! The engine of this project.
 
 use turbo_runtime::{EventSink, GenerateRequest, RequestId, Runtime, RuntimeError};
-use turbo_text::{ChatError, EncodeOptions, RenderInput, Tokenizer};
+use turbo_text::{ChatError, RenderInput};
 
 use super::Engine;
 
@@ -15,14 +15,11 @@ impl Engine for Runtime {
     }
 
     fn render(&self, input: RenderInput) -> Result<String, ChatError> {
-        let tokenizer = self.tokenizer();
-        let spelling = |id: Option<u32>| id.map_or_else(String::new, |id| tokenizer.token_text(id).to_owned());
-        let (bos_token, eos_token) = (spelling(tokenizer.bos()), spelling(tokenizer.eos()));
-        self.chat_template().render(&RenderInput { bos_token, eos_token, ..input })
+        self.model().render(input)
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, RuntimeError> {
-        Ok(encode_prompt(self.tokenizer(), text))
+        Ok(self.model().prompt_tokens(text))
     }
 
     fn token_bytes(&self, id: u32) -> Vec<u8> {
@@ -36,16 +33,4 @@ impl Engine for Runtime {
     fn cancel(&self, id: RequestId) {
         self.cancel(id);
     }
-}
-
-/// Tokens of a text that the model is to continue: one BOS at most, whether the text brings it or not, and never an EOS.
-fn encode_prompt(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    let mut ids = tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true });
-    if let Some(bos) = tokenizer.bos()
-        && tokenizer.add_bos()
-        && ids.first() != Some(&bos)
-    {
-        ids.insert(0, bos);
-    }
-    ids
 }

@@ -33,6 +33,7 @@ macro_rules! widened {
 
 widened!(powers = body::powers, (scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, Denominator));
 widened!(weights = body::weights, (powers: &PowerKeys, scales: &ScaleKeys, width: WeightWidth) -> (Keys<i16>, Frame));
+widened!(scale_parts = body::scale_parts, (words: &[u32], out: &mut ScaleKeys));
 widened!(join = body::join, (state: &mut [i32], part: &[i32], shifts: Shifts));
 widened!(pairs = body::pairs, (levels: &[i8], d: usize, out: &mut [i16]));
 widened!(probabilities = float::probabilities,

@@ -33,6 +33,7 @@ macro_rules! widened {
 
 widened!(powers = body::powers, (scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, Denominator));
 widened!(weights = body::weights, (powers: &PowerKeys, scales: &ScaleKeys, width: WeightWidth) -> (Keys<i16>, Frame));
+widened!(scale_parts = body::scale_parts, (words: &[u32], out: &mut ScaleKeys));
 widened!(join = body::join, (state: &mut [i32], part: &[i32], shifts: Shifts));
 widened!(pairs = body::pairs, (levels: &[i8], d: usize, out: &mut [i16]));
 widened!(probabilities = float::probabilities,
@@ -138,27 +139,33 @@ pub(super) fn unpack(unpack: &Unpack, codes: &[u32], keys: &Range<usize>, out: &
     for run in &unpack.runs {
         // SAFETY: 16 bytes are read from an array of 16.
         let table = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(run.levels.as_ptr().cast()) });
-        for key in keys.clone() {
-            let (low, high) = unpack.planes(codes, key);
-            let low = &low[run.at * unpack.low_bits / 32..][..run.n * unpack.low_bits / 32];
-            let out = out[key * d + run.at..][..run.n].as_chunks_mut::<64>().0.iter_mut();
-            if unpack.low_bits == 4 {
-                for (words, out) in low.as_chunks::<8>().0.iter().zip(out) {
+        let rows = codes.chunks_exact(unpack.side.code_words).zip(out.chunks_exact_mut(d));
+        let rows = rows.take(keys.end).skip(keys.start);
+        let low = run.at * unpack.low_bits / 32..(run.at + run.n) * unpack.low_bits / 32;
+        let values = run.at..run.at + run.n;
+        match unpack.high_at {
+            None if unpack.low_bits == 4 => rows.for_each(|(codes, out)| {
+                let out = out[values.clone()].as_chunks_mut::<64>().0.iter_mut();
+                for (words, out) in codes[low.clone()].as_chunks::<8>().0.iter().zip(out) {
                     store(out, _mm512_shuffle_epi8(table, index4(words)));
                 }
-            } else if high.is_empty() {
-                for (words, out) in low.as_chunks::<4>().0.iter().zip(out) {
+            }),
+            None => rows.for_each(|(codes, out)| {
+                let out = out[values.clone()].as_chunks_mut::<64>().0.iter_mut();
+                for (words, out) in codes[low.clone()].as_chunks::<4>().0.iter().zip(out) {
                     store(out, _mm512_shuffle_epi8(table, index2(words)));
                 }
-            } else {
-                let high = high[run.at / 32..].as_chunks::<2>().0;
-                for ((words, &[h0, h1]), out) in low.as_chunks::<4>().0.iter().zip(high).zip(out) {
+            }),
+            Some(at) => rows.for_each(|(codes, out)| {
+                let high = codes[at + run.at / 32..].as_chunks::<2>().0;
+                let out = out[values.clone()].as_chunks_mut::<64>().0.iter_mut();
+                for ((words, &[h0, h1]), out) in codes[low.clone()].as_chunks::<4>().0.iter().zip(high).zip(out) {
                     let index = index2(words);
                     let raised = _mm512_or_si512(index, _mm512_set1_epi8(4));
                     let bits = u64::from(h0) | u64::from(h1) << 32;
                     store(out, _mm512_shuffle_epi8(table, _mm512_mask_blend_epi8(bits, index, raised)));
                 }
-            }
+            }),
         }
     }
 }

@@ -6,8 +6,8 @@ use turbo_backend::BLOCK_TOKENS as TILE;
 
 use crate::attention::exact::exp2::exp2;
 use crate::attention::exact::fold::{Denominator, Frame, Shifts};
-use crate::attention::exact::score::block_score;
-use crate::attention::exact::tile::WeightWidth;
+use crate::attention::exact::score::LIMIT;
+use crate::attention::exact::tile::{ScaleParts, WeightWidth};
 
 /// What is added to a level to make it a u8.
 pub(super) const BIAS: i32 = 128;
@@ -68,6 +68,15 @@ pub(super) fn dot(q: &[i8], levels: &[u8], bias: i32) -> Keys<i32> {
     sums
 }
 
+/// As `score::block_score` for finite arguments; a leftover scale of a hidden key may be anything.
+#[inline(always)]
+fn block_score(idot: i32, scale: f32, mult: f32) -> i32 {
+    let t = idot as f32 * scale * mult;
+    let kept = if t > -LIMIT { t.min(LIMIT) } else { -LIMIT };
+    // SAFETY: `kept` is within +-2^26 and never nan. The checked conversion is not vectorised.
+    unsafe { kept.round_ties_even().to_int_unchecked() }
+}
+
 /// Q16 scores of one query row.
 #[inline(always)]
 pub(super) fn scores(
@@ -94,6 +103,21 @@ pub(super) fn scores(
         at += n;
     }
     out
+}
+
+/// Takes the 64 scales of one block of a unit apart.
+#[inline(always)]
+pub(super) fn scale_parts(words: &[u32], out: &mut ScaleKeys) {
+    let mut bits = [0; TILE];
+    for (pair, &word) in bits.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+        *pair = [word & 0xffff, word >> 16];
+    }
+    for (t, &bits) in bits.iter().enumerate() {
+        let parts = ScaleParts::new(bits as u16);
+        out.h[t] = parts.h;
+        out.x[t] = parts.x;
+        out.sign[t] = -i32::from(parts.negative);
+    }
 }
 
 /// 2^score of the keys from `from` up to `to`, and their part of the denominator. At least one key is visible.

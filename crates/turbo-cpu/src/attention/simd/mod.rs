@@ -102,6 +102,11 @@ kernel!(
     |row, tile| body::scores(row, tile, body::dot)
 );
 kernel!(
+    /// The 64 scales of one block of a unit, taken apart.
+    scale_parts(words: &[u32], out: &mut ScaleKeys),
+    body::scale_parts
+);
+kernel!(
     /// 2^score of the visible keys and their part of the denominator.
     powers(scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, Denominator),
     body::powers

@@ -1,0 +1,3 @@
+//! Kernels of the KV cache, as calls.
+
+pub mod rotate;
