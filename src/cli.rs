@@ -110,19 +110,19 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SamplingArgs {
     /// Randomness of the answer; 0 always takes the most likely token
-    #[arg(long, value_name = "T", default_value_t = 0.8, env = env("TURBO_TEMP", "LLAMA_ARG_TEMP"))]
+    #[arg(long, value_name = "T", default_value_t = 0.8, allow_negative_numbers = true, env = env("TURBO_TEMP", "LLAMA_ARG_TEMP"))]
     pub(crate) temp: f32,
     /// Keep the K most likely tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 40, env = env("TURBO_TOP_K", "LLAMA_ARG_TOP_K"))]
     pub(crate) top_k: usize,
     /// Keep the most likely tokens that together reach this probability
-    #[arg(long, value_name = "P", default_value_t = 0.95, env = env("TURBO_TOP_P", "LLAMA_ARG_TOP_P"))]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true, env = env("TURBO_TOP_P", "LLAMA_ARG_TOP_P"))]
     pub(crate) top_p: f32,
     /// Drop tokens less likely than this share of the most likely one
-    #[arg(long, value_name = "P", default_value_t = 0.05, env = env("TURBO_MIN_P", "LLAMA_ARG_MIN_P"))]
+    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true, env = env("TURBO_MIN_P", "LLAMA_ARG_MIN_P"))]
     pub(crate) min_p: f32,
     /// Penalty on tokens of the last 64; 1 is none
-    #[arg(long, value_name = "X", default_value_t = 1.0, env = env("TURBO_REPEAT_PENALTY", "LLAMA_ARG_REPEAT_PENALTY"))]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true, env = env("TURBO_REPEAT_PENALTY", "LLAMA_ARG_REPEAT_PENALTY"))]
     pub(crate) repeat_penalty: f32,
     /// Start of the random numbers: the same seed gives the same text [default: random]
     #[arg(long, value_name = "SEED", env = env("TURBO_SEED", "LLAMA_ARG_SEED"))]

@@ -39,6 +39,19 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// An error with its causes in one line, without causes that the text before already contains.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Whether the reader of our output has gone away, as in `turbo-wgpu ... | head`.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error

@@ -80,7 +80,8 @@ fn read_ids(path: &Path) -> Result<Vec<u32>> {
     }
     let separator = |c: char| c.is_whitespace() || c == ',' || c == '[' || c == ']';
     let parse = |word: &str| {
-        word.parse::<u32>().with_context(|| format!("{name}: {word:?} is not a token id (a number from 0 to 4294967295)"))
+        word.parse::<u32>()
+            .with_context(|| format!("{name}: {word:?} is not a token id (a number from 0 to 4294967295)"))
     };
     text.split(separator).filter(|word| !word.is_empty()).map(parse).collect()
 }

@@ -18,10 +18,9 @@ use crate::{device, source, ui};
 pub(crate) fn run(args: &PerplexityArgs) -> Result<()> {
     let model = source::open(args.model.model.as_deref())?;
     let text = std::fs::read(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
-    let tokens = model.tokenizer.encode(
-        &String::from_utf8_lossy(&text),
-        EncodeOptions { add_special: true, parse_special: false },
-    );
+    let tokens = model
+        .tokenizer
+        .encode(&String::from_utf8_lossy(&text), EncodeOptions { add_special: true, parse_special: false });
     let windows = windows(args, &tokens)?;
     let types = KvTypes { k: args.model.ctk, v: args.model.ctv };
     let mut context = device::load(Arc::clone(&model), &args.model, types, Some(args.context))?;
@@ -70,7 +69,12 @@ fn begin(model: &Model, window: &[u32]) -> Vec<u32> {
     window
 }
 
-fn score_window(context: &mut Context, mut base: Option<&mut Context>, window: &[u32], score: &mut Score) -> Result<()> {
+fn score_window(
+    context: &mut Context,
+    mut base: Option<&mut Context>,
+    window: &[u32],
+    score: &mut Score,
+) -> Result<()> {
     let first = window.len() / 2;
     let mut sequence = Sequence::default();
     let mut base_sequence = Sequence::default();

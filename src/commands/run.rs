@@ -9,7 +9,7 @@ use turbo_runtime::{Event, FinishReason, GenerateRequest, KvTypes, RequestId, Ru
 use turbo_text::message;
 
 use crate::cli::{RunArgs, SamplingArgs};
-use crate::{device, source};
+use crate::{device, source, ui};
 
 /// Answers a prompt, or chats.
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
@@ -98,7 +98,7 @@ impl Session<'_> {
             // A history that cannot be kept is no reason to stop a chat.
             let _ = editor.add_history_entry(&line);
             if let Err(error) = self.turn(&line, &mut messages, &mut raw_text) {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", ui::describe(&error));
             }
         }
     }
@@ -197,7 +197,11 @@ mod interrupt {
 
     /// Cancels `id` when Ctrl-C is pressed.
     pub(super) fn cancel_on_ctrl_c(runtime: Runtime, id: RequestId) -> Result<Guard> {
-        let tokio = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("no thread to listen for Ctrl-C")?;
+        let tokio = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("no thread to listen for Ctrl-C")?;
         tokio.spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
                 runtime.cancel(id);

@@ -47,9 +47,10 @@ fn kv_sizes(file: &GgufFile, tokens: Option<usize>, info: &ModelInfo) -> Result<
 }
 
 fn json(file: &GgufFile, info: &ModelInfo, kv: &KvResult) -> serde_json::Value {
-    let types = info.tensor_types.iter().map(|t| {
-        serde_json::json!({ "type": t.name, "tensors": t.tensors, "values": t.values, "bytes": t.bytes })
-    });
+    let types = info
+        .tensor_types
+        .iter()
+        .map(|t| serde_json::json!({ "type": t.name, "tensors": t.tensors, "values": t.values, "bytes": t.bytes }));
     let kv = match kv {
         Ok(kv) => {
             let bytes: serde_json::Map<_, _> =

@@ -29,3 +29,71 @@ pub struct RotateParams {
     /// Vectors of four values before the first group of this size in a head.
     pub first: u32,
 }
+
+/// Params of `kv/kv_encode` and `kv/kv_encode_f16`: which heads are stored where.
+///
+/// Pairs are for the first and the second side. A vector is of four values; of two for f16.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct KvEncodeParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Number of tokens, at most 2^20.
+    pub tokens: u32,
+    /// Values in a head.
+    pub head_dim: [u32; 2],
+    /// Vectors from one token to the next.
+    pub row: [u32; 2],
+    /// Vectors before the first head.
+    pub first: [u32; 2],
+    /// Words of a block of the pool before the side.
+    pub offset: [u32; 2],
+    /// Heads of a token, at most 1024.
+    pub heads: u32,
+    /// Sides that are done: 1 or 2.
+    pub sides: u32,
+    /// What the first side is: 0 K, 1 V.
+    pub first_side: u32,
+    /// Tiles of 128 values in the larger head.
+    pub tiles: u32,
+    /// Words of a block of the pool.
+    pub block_words: u32,
+    /// First block that the pool has.
+    pub first_block: u32,
+    /// Number of blocks that it has.
+    pub blocks: u32,
+    /// Index of the word that faults are reported in.
+    pub fault: u32,
+}
+
+/// Params of `kv/kv_decode` and `kv/kv_decode_f16`: which heads are read.
+///
+/// A vector is of four values; of two for f16.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct KvDecodeParams {
+    /// Zero.
+    pub zero: Zero,
+    /// 1 to leave the values rotated; f16 is never rotated.
+    pub rotated: u32,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// Heads of a token.
+    pub heads: u32,
+    /// Values in a head.
+    pub head_dim: u32,
+    /// Vectors from one token to the next.
+    pub row: u32,
+    /// Vectors before the first head.
+    pub first: u32,
+    /// Tiles of 128 values in a head.
+    pub tiles: u32,
+    /// Words of a block of the pool before the side.
+    pub offset: u32,
+    /// Words of a block of the pool.
+    pub block_words: u32,
+    /// First block that the pool has.
+    pub first_block: u32,
+    /// Number of blocks that it has.
+    pub blocks: u32,
+}

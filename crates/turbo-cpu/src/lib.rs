@@ -2,6 +2,7 @@
 
 pub mod attention;
 mod engine;
+pub mod kv;
 pub mod matmul;
 mod ops;
 pub mod pool;

@@ -45,9 +45,35 @@ impl fmt::Display for Description {
     }
 }
 
-/// All GPUs of this machine: best kind first, and of one kind the best API first. `WGPU_BACKEND` limits the APIs.
+/// All GPUs of this machine, GL last; best kind first, and of one kind the best API first.
+///
+/// `WGPU_BACKEND` limits the APIs.
 pub fn adapters() -> Vec<Adapter> {
-    let backends = Backends::from_env().unwrap_or(Backends::all());
+    let mut adapters = Vec::new();
+    enumerate(Backends::all() - Backends::GL, &mut adapters);
+    enumerate(Backends::GL, &mut adapters);
+    adapters
+}
+
+/// The GPU that `asked` names, as [`choose`] reads it. GL is looked at only when nothing else fits: it starts slowly.
+///
+/// # Errors
+/// As [`choose`].
+pub fn find(asked: &str) -> Result<Adapter, GpuError> {
+    let mut adapters = Vec::new();
+    enumerate(Backends::all() - Backends::GL, &mut adapters);
+    choose(&adapters, asked).or_else(|_| {
+        enumerate(Backends::GL, &mut adapters);
+        choose(&adapters, asked)
+    })
+}
+
+/// Adds what the APIs among `backends` show to `adapters`.
+fn enumerate(backends: Backends, adapters: &mut Vec<Adapter>) {
+    let backends = backends & Backends::from_env().unwrap_or(Backends::all());
+    if (backends & wgpu::Instance::enabled_backend_features()).is_empty() {
+        return;
+    }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         flags: wgpu::InstanceFlags::empty().with_env(),
@@ -58,12 +84,10 @@ pub fn adapters() -> Vec<Adapter> {
         let info = a.get_info();
         (kind_rank(info.device_type), backend_rank(info.backend))
     });
-    let mut adapters: Vec<Adapter> = Vec::new();
     for raw in found {
-        let description = describe(&raw, &adapters);
+        let description = describe(&raw, adapters);
         adapters.push(Adapter { raw, description });
     }
-    adapters
 }
 
 const fn kind_rank(kind: DeviceType) -> u8 {

@@ -23,7 +23,12 @@ impl BindGroups {
         }
     }
 
-    pub(crate) fn get(&mut self, device: &wgpu::Device, pipeline: &Pipeline, binds: &[Bind<'_>]) -> Arc<wgpu::BindGroup> {
+    pub(crate) fn get(
+        &mut self,
+        device: &wgpu::Device,
+        pipeline: &Pipeline,
+        binds: &[Bind<'_>],
+    ) -> Arc<wgpu::BindGroup> {
         let key = (
             std::ptr::from_ref(pipeline.variant).addr(),
             binds.iter().map(|b| (b.id, b.offset, b.bytes)).collect::<Vec<_>>(),

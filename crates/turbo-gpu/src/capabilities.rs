@@ -83,8 +83,11 @@ pub(crate) const WANTED: Features = Features::SHADER_F16
     .union(Features::TIMESTAMP_QUERY_INSIDE_PASSES)
     .union(Features::PIPELINE_CACHE);
 
-/// What every device must offer: limit, needed value, value in given limits.
-const MINIMUM: [(&str, u64, fn(&wgpu::Limits) -> u64); 8] = [
+/// A limit, the value needed, and where a device's value is found.
+type Needed = (&'static str, u64, fn(&wgpu::Limits) -> u64);
+
+/// What every device must offer.
+const MINIMUM: [Needed; 8] = [
     ("max_storage_buffers_per_shader_stage", 8, |l| l.max_storage_buffers_per_shader_stage.into()),
     ("max_bind_groups", 2, |l| l.max_bind_groups.into()),
     ("max_compute_invocations_per_workgroup", 256, |l| l.max_compute_invocations_per_workgroup.into()),
@@ -197,8 +200,7 @@ mod tests {
 
     #[test]
     fn a_low_limit_is_refused_with_its_name_and_values() {
-        let mut limits = wgpu::Limits::default();
-        limits.max_storage_buffer_binding_size = 64 << 20;
+        let limits = wgpu::Limits { max_storage_buffer_binding_size: 64 << 20, ..wgpu::Limits::default() };
         let message = check_minimum("Small GPU", &limits).unwrap_err().to_string();
         assert_eq!(
             message,

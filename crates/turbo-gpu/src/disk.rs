@@ -41,8 +41,7 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 /// A cache with what `file` holds; empty when it holds nothing usable.
 pub(crate) fn load(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
     let data = read(file);
-    let descriptor =
-        wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data: data.as_deref(), fallback: true };
+    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data: data.as_deref(), fallback: true };
     // SAFETY: the bytes are what `PipelineCache::get_data` gave for a device of the same key: `save` writes nothing
     // else, atomically, and a file whose check sum does not fit is not used.
     unsafe { device.create_pipeline_cache(&descriptor) }

@@ -66,7 +66,7 @@ impl Gpu {
         }
         let mut features = raw.features() & WANTED;
         if description.capabilities.coop_matrix.is_empty() {
-            features -= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            features.remove(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         }
         let experimental = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
             // SAFETY: the only experimental feature asked for is cooperative matrices, used by kernels of this
@@ -210,10 +210,8 @@ fn watch(device: &wgpu::Device) -> Arc<Mutex<Fault>> {
         lock(&seen).error.get_or_insert_with(|| one_line(&error));
     }));
     let seen = fault.clone();
-    device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            lock(&seen).lost.get_or_insert(message);
-        }
+    device.set_device_lost_callback(move |_, message| {
+        lock(&seen).lost.get_or_insert(message);
     });
     fault
 }
@@ -222,4 +220,30 @@ fn watch(device: &wgpu::Device) -> Arc<Mutex<Fault>> {
 pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_gone_gives_errors_not_panics() {
+        let Some(adapter) = crate::adapters().into_iter().find(|a| a.description.refused.is_none()) else {
+            assert!(
+                std::env::var_os("TURBO_TEST_NO_GPU").is_some(),
+                "no GPU adapter; TURBO_TEST_NO_GPU=1 goes without"
+            );
+            eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU is set");
+            return;
+        };
+        let gpu = Gpu::open(&adapter, &GpuOptions::default()).unwrap();
+        let buffer = gpu.upload("x", &[1_u32; 64]).unwrap();
+        gpu.device.destroy();
+        assert!(gpu.wait().is_err());
+        assert!(gpu.buffer::<u32>("y", 64).is_err());
+        assert!(gpu.pipeline(&turbo_wgsl::kv::rotate::KERNEL, turbo_wgsl::kv::rotate::N128).is_err());
+        let message = gpu.download(&buffer, 0..64).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("{} was lost: ", gpu.name())), "{message}");
+        assert!(message.ends_with("; restart to use it again"), "{message}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The GPU backend on wgpu: Vulkan, Metal, DX12 and GL.
 //!
-//! [`adapters`] lists the GPUs of a machine, [`choose`] picks one, [`Gpu::open`] opens it. A [`Gpu`] has buffers
+//! [`adapters`] lists the GPUs of a machine, [`find`] picks one, [`Gpu::open`] opens it. A [`Gpu`] has buffers
 //! ([`Gpu::buffer`], [`Gpu::split_buffer`]) and compiled pipelines; a [`Recorder`] puts many dispatches into one
 //! pass. What a kernel needs and the device lacks is an error, never a silent substitute.
 
@@ -18,7 +18,7 @@ mod recorder;
 mod ring;
 mod timing;
 
-pub use adapters::{Adapter, Description, adapters, choose};
+pub use adapters::{Adapter, Description, adapters, choose, find};
 pub use buffer::{Bind, Buffer, ReadBack, SplitBuffer};
 pub use capabilities::{Capabilities, CoopMatrix, SubgroupSizes, Timestamps};
 pub use disk::default_cache_dir;

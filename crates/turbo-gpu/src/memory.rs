@@ -29,6 +29,8 @@ impl Gpu {
         let size = bytes.next_multiple_of(16).max(16);
         let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
         let (raw, error) = self.scoped(|| self.device.create_buffer(&descriptor));
+        // A lost device reports nothing else.
+        self.check()?;
         error.map_or(Ok(raw), |e| Err(out_of_memory(one_line(&e))))
     }
 
@@ -58,12 +60,15 @@ impl Gpu {
     pub fn write<T: Pod>(&self, buffer: &Buffer<T>, first: usize, data: &[T]) -> Result<(), GpuError> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         let offset = first * size_of::<T>();
-        if first + data.len() > buffer.len() || offset % 4 != 0 {
-            return Err(self.call("write", format!(
-                "{} values from {first} do not fit a buffer of {}, or not on four bytes",
-                data.len(),
-                buffer.len()
-            )));
+        if first + data.len() > buffer.len() || !offset.is_multiple_of(4) {
+            return Err(self.call(
+                "write",
+                format!(
+                    "{} values from {first} do not fit a buffer of {}, or not on four bytes",
+                    data.len(),
+                    buffer.len()
+                ),
+            ));
         }
         let mut at = offset as u64;
         for part in bytes.chunks(UPLOAD_STEP) {
@@ -97,7 +102,9 @@ impl Gpu {
     ) -> Result<SplitBuffer, GpuError> {
         let limit = self.capabilities().max_binding_bytes;
         if unit_bytes == 0 || !unit_bytes.is_multiple_of(4) {
-            return Err(self.call("split_buffer", format!("{label}: a {unit} of {unit_bytes} bytes is not whole words")));
+            return Err(
+                self.call("split_buffer", format!("{label}: a {unit} of {unit_bytes} bytes is not whole words"))
+            );
         }
         let units_per_part = usize::try_from(limit / unit_bytes as u64).unwrap_or(usize::MAX).min(units.max(1));
         if units_per_part == 0 {
@@ -123,12 +130,15 @@ impl Gpu {
     /// Bytes beyond the end or not whole units; a failing device.
     pub fn write_units(&self, to: &SplitBuffer, first: usize, data: &[u8]) -> Result<(), GpuError> {
         if !data.len().is_multiple_of(to.unit_bytes) || first + data.len() / to.unit_bytes > to.units {
-            return Err(self.call("write_units", format!(
-                "{} bytes from unit {first} are not whole units of {} bytes, or beyond the last of {}",
-                data.len(),
-                to.unit_bytes,
-                to.units
-            )));
+            return Err(self.call(
+                "write_units",
+                format!(
+                    "{} bytes from unit {first} are not whole units of {} bytes, or beyond the last of {}",
+                    data.len(),
+                    to.unit_bytes,
+                    to.units
+                ),
+            ));
         }
         let mut unit = first;
         let mut rest = data;

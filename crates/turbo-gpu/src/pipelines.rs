@@ -18,7 +18,6 @@ pub struct Pipeline {
     pub(crate) raw: wgpu::ComputePipeline,
     /// Layout of the storage buffers.
     pub(crate) layout: BindGroupLayout,
-    pub(crate) kernel: &'static Kernel,
     pub(crate) variant: &'static Variant,
 }
 
@@ -111,7 +110,7 @@ impl Pipelines {
             },
             cache: self.cache.as_ref(),
         });
-        Pipeline { raw, layout, kernel, variant }
+        Pipeline { raw, layout, variant }
     }
 
     pub(crate) fn save(&self) {

@@ -197,7 +197,7 @@ impl<'a> Recorder<'a> {
         len: usize,
         size: usize,
     ) -> Result<(), GpuError> {
-        if from.1 * size % 4 != 0 || to.1 * size % 4 != 0 {
+        if ![from.1 * size, to.1 * size].iter().all(|at| at.is_multiple_of(4)) {
             return Err(self.gpu.call(what, "copies start at multiples of four bytes"));
         }
         // Buffers are padded to 16 bytes, so a last part of a word can come along.

@@ -61,9 +61,9 @@ impl Checker<'_> {
                             .to_owned()
                     })
                 }
-                BinaryOperator::Divide | BinaryOperator::Modulo if !allowed(Allow::Division) => {
-                    Some("f32 division differs between devices (allow = [\"division\"] for a corrected guess)".to_owned())
-                }
+                BinaryOperator::Divide | BinaryOperator::Modulo if !allowed(Allow::Division) => Some(
+                    "f32 division differs between devices (allow = [\"division\"] for a corrected guess)".to_owned(),
+                ),
                 _ => None,
             },
             Expression::Math { fun, arg, .. } if self.is_float(*arg) => self.function_problem(*fun),

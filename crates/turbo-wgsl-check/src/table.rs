@@ -57,10 +57,10 @@ fn kernel_module(out: &mut String, kernel: &CompiledKernel) {
     line(out, "    ],\n};");
     for (index, variant) in kernel.variants.iter().enumerate() {
         line(out, &format!("/// `{}`.", variant.label));
-        line(out, &format!(
-            "pub static {}: &crate::Variant = &KERNEL.variants[{index}];",
-            const_name(&variant.spec.name)
-        ));
+        line(
+            out,
+            &format!("pub static {}: &crate::Variant = &KERNEL.variants[{index}];", const_name(&variant.spec.name)),
+        );
     }
     bindings_struct(out, first, params);
     line(out, "}");
@@ -158,14 +158,20 @@ pub fn layout_assertion(layout: &ParamsLayout, path: &str, module: &str) -> Stri
     for f in fields {
         let (field, offset, rust) = (&f.name, f.offset, &f.rust);
         line(&mut out, &format!("    let _: fn(&{name}) -> &{rust} = |p| &p.{field};"));
-        line(&mut out, &format!(
-            "    assert!(core::mem::offset_of!({name}, {field}) == {offset}, \
+        line(
+            &mut out,
+            &format!(
+                "    assert!(core::mem::offset_of!({name}, {field}) == {offset}, \
              \"{name}.{field} does not start at byte {offset}, where {path} has it\");"
-        ));
+            ),
+        );
     }
-    line(&mut out, &format!(
-        "    assert!(core::mem::size_of::<{name}>() == {size}, \"{name} does not have the {size} bytes of {path}\");"
-    ));
+    line(
+        &mut out,
+        &format!(
+            "    assert!(core::mem::size_of::<{name}>() == {size}, \"{name} does not have the {size} bytes of {path}\");"
+        ),
+    );
     out.push_str("};\n");
     out
 }

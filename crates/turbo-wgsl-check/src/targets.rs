@@ -46,7 +46,12 @@ fn guarded(stage: Stage, run: impl FnOnce() -> Result<(), String>) -> Result<(),
 
 fn policies() -> BoundsCheckPolicies {
     let policy = BoundsCheckPolicy::Restrict;
-    BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: BoundsCheckPolicy::Unchecked }
+    BoundsCheckPolicies {
+        index: policy,
+        buffer: policy,
+        image_load: policy,
+        binding_array: BoundsCheckPolicy::Unchecked,
+    }
 }
 
 fn spirv(valid: &Valid) -> Result<(), String> {
@@ -92,8 +97,7 @@ fn metal(valid: &Valid) -> Result<(), String> {
         entry_point: Some((ShaderStage::Compute, "main".to_owned())),
         ..msl::PipelineOptions::default()
     };
-    let (text, info) =
-        msl::write_string(&valid.module, &valid.info, &options, &pipeline).map_err(|e| chain(&e))?;
+    let (text, info) = msl::write_string(&valid.module, &valid.info, &options, &pipeline).map_err(|e| chain(&e))?;
     for entry in info.entry_point_names {
         entry.map_err(|e| chain(&e))?;
     }
@@ -132,11 +136,8 @@ fn dx12(valid: &Valid, shader_model: hlsl::ShaderModel) -> Result<(), String> {
 
 fn gl(valid: &Valid) -> Result<(), String> {
     let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
-    let pipeline = glsl::PipelineOptions {
-        shader_stage: ShaderStage::Compute,
-        entry_point: "main".to_owned(),
-        multiview: None,
-    };
+    let pipeline =
+        glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".to_owned(), multiview: None };
     let mut text = String::new();
     glsl::Writer::new(&mut text, &valid.module, &valid.info, &options, &pipeline, policies())
         .and_then(|mut writer| writer.write())

@@ -54,11 +54,7 @@ fn capabilities(features: &[Feature]) -> Capabilities {
 }
 
 /// Parses and validates `text` and sets its override constants.
-pub(crate) fn validate(
-    text: &str,
-    features: &[Feature],
-    overrides: &BTreeMap<String, f64>,
-) -> Result<Valid, Refusal> {
+pub(crate) fn validate(text: &str, features: &[Feature], overrides: &BTreeMap<String, f64>) -> Result<Valid, Refusal> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| {
         let mut message = e.message().to_owned();
         let labels = e.labels().map(|(_, label)| label).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ");

@@ -273,7 +273,13 @@ mod tests {
         fails("[kv.a]\nclass = \"exact\"\nfeature = []", "unknown field `feature`");
         fails("[kv.a]\nclass = \"approximate\"", "approximate");
         fails("[kv.a]\nclass = \"exact\"\n[[kv.a.axis]]\nx = { features = [\"f17\"] }", "option x");
-        fails("[kv.a]\nclass = \"exact\"\ndefine = { N = 1.5 }", "define N: expected a string, an integer or true, found a float");
-        fails("[kv.a]\nclass = \"exact\"\n[[kv.a.axis]]\n_ = {}\n[[kv.a.axis]]\n_ = {}\nx={}\n[[kv.a.axis]]\n_ = {}\nx={}", "two variants named \"x\"");
+        fails(
+            "[kv.a]\nclass = \"exact\"\ndefine = { N = 1.5 }",
+            "define N: expected a string, an integer or true, found a float",
+        );
+        fails(
+            "[kv.a]\nclass = \"exact\"\n[[kv.a.axis]]\n_ = {}\n[[kv.a.axis]]\n_ = {}\nx={}\n[[kv.a.axis]]\n_ = {}\nx={}",
+            "two variants named \"x\"",
+        );
     }
 }

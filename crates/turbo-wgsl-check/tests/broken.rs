@@ -48,12 +48,16 @@ fn mistakes_in_wgsl_name_file_line_and_variant() {
     let message = refused(&sources("y[i] = thrice(x[i]);", "", "\"exact\""));
     assert_eq!(
         message.lines().next(),
-        Some("wgsl/kernels/kv/k.wgsl:9: kv/k: parse: no definition in scope for identifier: `thrice` (unknown identifier)")
+        Some(
+            "wgsl/kernels/kv/k.wgsl:9: kv/k: parse: no definition in scope for identifier: `thrice` (unknown identifier)"
+        )
     );
     assert!(message.contains("kv/k[special]: parse"), "{message}");
 
     let mut broken = sources("y[i] = twice(x[i]);", "", "\"exact\"");
-    broken.files.insert("shared/piece.wgsl".to_owned(), "\nfn twice(v: f32) -> f32 {\n    return u32(v);\n}\n".to_owned());
+    broken
+        .files
+        .insert("shared/piece.wgsl".to_owned(), "\nfn twice(v: f32) -> f32 {\n    return u32(v);\n}\n".to_owned());
     let message = refused(&broken);
     assert!(message.starts_with("wgsl/shared/piece.wgsl:3: kv/k: validation: "), "{message}");
 }
@@ -75,7 +79,8 @@ fn what_dx12_cannot_get_is_refused() {
 
 #[test]
 fn what_metal_cannot_get_is_refused() {
-    let body = "#if SIZE == 32\nlet m = coopLoad<coop_mat16x16<f32, C>>(&x[0], 16u);\ncoopStore(m, &y[0], 16u);\n#endif";
+    let body =
+        "#if SIZE == 32\nlet m = coopLoad<coop_mat16x16<f32, C>>(&x[0], 16u);\ncoopStore(m, &y[0], 16u);\n#endif";
     let message = refused(&sources(body, ", features = [\"coop_matrix8\"]", "{ bounded = 1e-6 }"));
     assert_eq!(
         message,
@@ -107,7 +112,9 @@ fn limits_are_held() {
         ),
         "{message}"
     );
-    broken.variants = broken.variants.replace("define = { SIZE = 64 }", "define = { SIZE = 64 }\nlimits = { workgroup_bytes = 20000 }");
+    broken.variants = broken
+        .variants
+        .replace("define = { SIZE = 64 }", "define = { SIZE = 64 }\nlimits = { workgroup_bytes = 20000 }");
     compile(&broken).unwrap();
 }
 
@@ -167,7 +174,9 @@ fn a_params_struct_with_another_layout_does_not_compile() {
     let layout = &compiled.kernels[0].variants[0].reflection.params;
     let assertion = layout_assertion(layout, "wgsl/kernels/kv/k.wgsl", "crate::params");
     let rust = |fields: &str| {
-        format!("pub mod params {{ pub struct Zero(pub u32);\n#[repr(C)] pub struct KParams {{ {fields} }} }}\n{assertion}")
+        format!(
+            "pub mod params {{ pub struct Zero(pub u32);\n#[repr(C)] pub struct KParams {{ {fields} }} }}\n{assertion}"
+        )
     };
     let errors = |fields: &str| {
         let folder = std::env::temp_dir().join(format!("turbo-wgsl-check-{}", std::process::id()));
@@ -185,7 +194,10 @@ fn a_params_struct_with_another_layout_does_not_compile() {
     };
     assert!(errors("pub zero: Zero, pub n: u32").0);
     let (ok, message) = errors("pub n: u32, pub zero: Zero");
-    assert!(!ok && message.contains("KParams.zero does not start at byte 0, where wgsl/kernels/kv/k.wgsl has it"), "{message}");
+    assert!(
+        !ok && message.contains("KParams.zero does not start at byte 0, where wgsl/kernels/kv/k.wgsl has it"),
+        "{message}"
+    );
     let (ok, message) = errors("pub zero: Zero, pub n: u32, pub more: u32");
     assert!(!ok && message.contains("KParams does not have the 8 bytes of wgsl/kernels/kv/k.wgsl"), "{message}");
     let (ok, message) = errors("pub zero: Zero, pub m: u32");

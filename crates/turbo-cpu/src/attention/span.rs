@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use turbo_backend::{BLOCK_TOKENS as TILE, CHUNK_TOKENS};
+use turbo_backend::{BLOCK_TOKENS as TILE, CHUNK_TOKENS, SideLayout};
 
 use super::AttentionFault;
 use super::exact::score::from_log2;
@@ -88,8 +88,10 @@ pub(super) fn each_chunk(
             for tile in chunk * CHUNK_TOKENS / TILE..(chunk + 1) * CHUNK_TOKENS / TILE {
                 let keys = keys_of(tile, &seen);
                 if !keys.is_empty() {
-                    prefetch(shape, kv_head, tile + 1, seen.end);
+                    let next = (tile + 1) * TILE < seen.end;
+                    prefetch(shape, &shape.layer.k, shape.k_pool, kv_head, next.then_some(tile + 1));
                     scratch.keys.expand(shape, kv_head, tile, &keys);
+                    prefetch(shape, &shape.layer.v, shape.v_pool, kv_head, next.then_some(tile + 1));
                     scratch.values.expand(shape, kv_head, tile, &keys);
                     scratch.add_tile(shape, tokens.clone(), tile, &mut sums);
                 }
@@ -100,16 +102,13 @@ pub(super) fn each_chunk(
     })
 }
 
-/// Asks for a tile that is next, if it has visible keys: the units of a head lie apart, which hides the pattern
-/// from the processor.
-fn prefetch(shape: &Shape<'_>, kv_head: usize, tile: usize, end: usize) {
-    if tile * TILE < end {
-        let block = shape.blocks[tile] as usize;
-        for (side, pool) in [(&shape.layer.k, shape.k_pool), (&shape.layer.v, shape.v_pool)] {
-            let (codes, scales) = side.unit(pool, block, kv_head);
-            shape.simd.prefetch(codes);
-            shape.simd.prefetch(scales);
-        }
+/// Asks for the tile that is next on one side: the units of a head lie apart, which hides the pattern from the
+/// processor.
+fn prefetch(shape: &Shape<'_>, side: &SideLayout, pool: &[u32], kv_head: usize, tile: Option<usize>) {
+    if let Some(tile) = tile {
+        let (codes, scales) = side.unit(pool, shape.blocks[tile] as usize, kv_head);
+        shape.simd.prefetch(codes);
+        shape.simd.prefetch(scales);
     }
 }
 

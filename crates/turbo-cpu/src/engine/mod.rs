@@ -158,14 +158,25 @@ impl Engine for CpuEngine {
 }
 
 /// Which forms of its value each product of the plan reads.
+///
+/// The results of gated activations are taken in wide. A few of them are far larger than the rest,
+/// and codes of 8 bits leave little of their neighbours: enough to make the noise of a q8_0 KV cache
+/// several times as large as it is (docs/perf/cpu.md).
 fn forms(plan: &Plan, weights: &Weights) -> Result<Vec<Forms>, BackendError> {
     let mut types = vec![Vec::new(); plan.values.len()];
+    let mut wide = vec![false; plan.values.len()];
+    let mode = std::env::var("TURBO_WIDE").unwrap_or("down".into());
     for step in &plan.steps {
-        if let Step::MatMul { x, weight, .. } = step {
-            types[x.0 as usize].push(weights.matrix(*weight)?.ty);
+        match step {
+            Step::MatMul { x, weight, out, .. } => {
+                types[x.0 as usize].push(weights.matrix(*weight)?.ty);
+                wide[x.0 as usize] |= mode == "all" || mode.contains("logits") && *out == plan.logits;
+            }
+            Step::GatedAct { gate, .. } => wide[gate.0 as usize] |= mode.contains("down"),
+            _ => {}
         }
     }
-    Ok(types.iter().map(|types| Forms::of(types)).collect())
+    Ok(types.iter().zip(wide).map(|(types, wide)| Forms::of(types).with_wide(wide)).collect())
 }
 
 /// Zeroed words that take no memory before they are written; `None` if the system refuses.

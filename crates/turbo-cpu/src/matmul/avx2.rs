@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use turbo_gguf::GgmlType;
 
-use super::activations::{BLOCK, Int8Row};
+use super::activations::{BLOCK, COARSE_BITS, Int8Row};
 use super::plain::{self, LANES};
 use super::plane::{Planes, Shape};
 
@@ -17,6 +17,13 @@ pub(crate) type Fused = unsafe fn(&[u8], Int8Row<'_>) -> f32;
 
 /// Columns of the eight blocks that fill the lanes.
 const SUPER: usize = LANES * BLOCK;
+
+/// `dots - 32 * sums`, in integers: with wide activations these leave the whole numbers of `f32`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn minus_32_times(dots: __m256i, sums: __m256) -> __m256 {
+    _mm256_cvtepi32_ps(_mm256_sub_epi32(dots, _mm256_slli_epi32::<5>(_mm256_cvtps_epi32(sums))))
+}
 
 /// Sums of four products of unsigned and signed bytes. With codes of at most 127 in magnitude no
 /// pair sum leaves 16 bits: 2 * 127 * 127 < 32768.
@@ -77,6 +84,23 @@ fn load8(from: &[f32], at: usize) -> __m256 {
 fn load32(bytes: &[u8; 32]) -> __m256i {
     // SAFETY: `bytes` has 32 bytes.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+/// The two planes of codes of eight blocks of a token row; the second is read only if it is wide.
+type SuperCodes<'a> = (&'a [i8; SUPER], &'a [i8; SUPER]);
+
+/// The codes of a row, eight blocks at a time.
+#[inline(always)]
+fn supers<'a, const WIDE: bool>(x: &Int8Row<'a>) -> impl Iterator<Item = SuperCodes<'a>> {
+    let fine = if WIDE { x.fine } else { x.codes };
+    x.codes.as_chunks::<SUPER>().0.iter().zip(fine.as_chunks::<SUPER>().0)
+}
+
+/// The sums of the two planes of a wide row to one.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn join(first: __m256i, second: __m256i) -> __m256i {
+    _mm256_add_epi32(_mm256_slli_epi32::<{ COARSE_BITS as i32 }>(first), second)
 }
 
 /// The codes of block `block` of a token row.
@@ -179,16 +203,36 @@ macro_rules! kernels {
         pub(crate) mod $level {
             use super::*;
 
-            /// The fused kernel of a type, if there is one.
-            pub(crate) fn fused(ty: GgmlType) -> Option<Fused> {
+            /// The fused kernel of a type, for wide activations or for others, if there is one.
+            pub(crate) fn fused(ty: GgmlType, wide: bool) -> Option<Fused> {
+                if wide { of_type::<true>(ty) } else { of_type::<false>(ty) }
+            }
+
+            fn of_type<const WIDE: bool>(ty: GgmlType) -> Option<Fused> {
                 match ty {
-                    GgmlType::Q4_0 => Some(q4_0),
-                    GgmlType::Q8_0 => Some(q8_0),
-                    GgmlType::Q4_K => Some(q4_k),
-                    GgmlType::Q5_K => Some(q5_k),
-                    GgmlType::Q6_K => Some(q6_k),
+                    GgmlType::Q4_0 => Some(q4_0::<WIDE>),
+                    GgmlType::Q8_0 => Some(q8_0::<WIDE>),
+                    GgmlType::Q4_K => Some(q4_k::<WIDE>),
+                    GgmlType::Q5_K => Some(q5_k::<WIDE>),
+                    GgmlType::Q6_K => Some(q6_k::<WIDE>),
                     _ => None,
                 }
+            }
+
+            /// Products of unsigned codes and those of block `block`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn dot_block<const WIDE: bool>(w: __m256i, codes: SuperCodes<'_>, block: usize) -> __m256i {
+                let first = $dot(w, load_codes(codes.0, block));
+                if WIDE { join(first, $dot(w, load_codes(codes.1, block))) } else { first }
+            }
+
+            /// Products of signed codes and those of block `block`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn dot_signed_block<const WIDE: bool>(w: __m256i, codes: SuperCodes<'_>, block: usize) -> __m256i {
+                let first = dot_signed(w, load_codes(codes.0, block));
+                if WIDE { join(first, dot_signed(w, load_codes(codes.1, block))) } else { first }
             }
 
             /// Products of signed bytes: the sign of `w` moves to `x`.
@@ -201,14 +245,19 @@ macro_rules! kernels {
             /// Any type, from its planes; see [`plain::row`].
             #[target_feature(enable = $features)]
             pub(crate) fn row(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+                if x.fine.is_empty() { row_of::<false>(planes, shape, x) } else { row_of::<true>(planes, shape, x) }
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn row_of<const WIDE: bool>(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (weights, _) = planes.codes.as_chunks::<SUPER>();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
-                for (i, (w, codes)) in weights.iter().zip(codes).enumerate() {
+                for (i, (w, codes)) in weights.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     let at = i * LANES;
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (b, dot) in dots.iter_mut().enumerate() {
-                        *dot = dot_signed(load_codes(w, b), load_codes(codes, b));
+                        *dot = dot_signed_block::<WIDE>(load_codes(w, b), codes, b);
                     }
                     let mut t;
                     if shape.halves {
@@ -235,35 +284,33 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q8_0(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q8_0<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (blocks, _) = row.as_chunks::<34>();
-                let (supers, rest) = blocks.as_chunks::<8>();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
-                for (i, (blocks, codes)) in supers.iter().zip(codes).enumerate() {
+                let (blocks, rest) = blocks.as_chunks::<8>();
+                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     prefetch(blocks.as_ptr().cast(), 272);
                     // expand() takes a code of -128 as -127, and so must this.
                     let least = _mm256_set1_epi8(-127);
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (b, (dot, block)) in dots.iter_mut().zip(blocks).enumerate() {
                         let w = load32(block.last_chunk().unwrap_or(&[0; 32]));
-                        *dot = dot_signed(_mm256_max_epi8(w, least), load_codes(codes, b));
+                        *dot = dot_signed_block::<WIDE>(_mm256_max_epi8(w, least), codes, b);
                     }
                     let t = _mm256_mul_ps(whole_sums(dots), leading_scales(blocks));
                     acc = _mm256_fmadd_ps(t, load8(x.scales, i * LANES), acc);
                 }
-                let first = supers.len() * LANES;
+                let first = blocks.len() * LANES;
                 finish(lanes_of(acc), GgmlType::Q8_0, WHOLE, rest.as_flattened(), first, x)
             }
 
             #[target_feature(enable = $features)]
-            fn q4_0(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q4_0<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (blocks, _) = row.as_chunks::<18>();
-                let (supers, rest) = blocks.as_chunks::<8>();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
+                let (blocks, rest) = blocks.as_chunks::<8>();
                 let mask = _mm256_set1_epi8(15);
-                for (i, (blocks, codes)) in supers.iter().zip(codes).enumerate() {
+                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     prefetch(blocks.as_ptr().cast(), 144);
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (b, (dot, block)) in dots.iter_mut().zip(blocks).enumerate() {
@@ -271,24 +318,23 @@ macro_rules! kernels {
                         // SAFETY: `bytes` has 16 bytes.
                         let packed = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
                         let both = _mm256_set_m128i(_mm_srli_epi16::<4>(packed), packed);
-                        *dot = $dot(_mm256_and_si256(both, mask), load_codes(codes, b));
+                        *dot = dot_block::<WIDE>(_mm256_and_si256(both, mask), codes, b);
                     }
                     let (sums, at) = (whole_sums(dots), i * LANES);
-                    // The codes are 8 less; whole numbers below 2^24, so this is exact.
+                    // The codes are 8 less; whole numbers below 15 * 32 * 32,512 < 2^24: this is exact.
                     let sums = _mm256_fnmadd_ps(_mm256_set1_ps(8.0), load8(x.sums, at), sums);
                     let t = _mm256_mul_ps(sums, leading_scales(blocks));
                     acc = _mm256_fmadd_ps(t, load8(x.scales, at), acc);
                 }
-                let first = supers.len() * LANES;
+                let first = blocks.len() * LANES;
                 finish(lanes_of(acc), GgmlType::Q4_0, WHOLE, rest.as_flattened(), first, x)
             }
 
             #[target_feature(enable = $features)]
-            fn q4_k(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q4_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let mask = _mm256_set1_epi8(15);
-                for (i, (block, codes)) in row.as_chunks::<144>().0.iter().zip(codes).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<144>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     prefetch(block.as_ptr(), 144);
                     let (head, packed) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let mut dots = [_mm256_setzero_si256(); 8];
@@ -296,8 +342,8 @@ macro_rules! kernels {
                         let both = load32(bytes);
                         let low = _mm256_and_si256(both, mask);
                         let high = _mm256_and_si256(shift_right!(both, 4), mask);
-                        dots[2 * pair] = $dot(low, load_codes(codes, 2 * pair));
-                        dots[2 * pair + 1] = $dot(high, load_codes(codes, 2 * pair + 1));
+                        dots[2 * pair] = dot_block::<WIDE>(low, codes, 2 * pair);
+                        dots[2 * pair + 1] = dot_block::<WIDE>(high, codes, 2 * pair + 1);
                     }
                     acc = with_mins(acc, dots, head, &x, i * LANES);
                 }
@@ -305,11 +351,10 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q5_k(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q5_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let (mask, one) = (_mm256_set1_epi8(15), _mm256_set1_epi8(1));
-                for (i, (block, codes)) in row.as_chunks::<176>().0.iter().zip(codes).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<176>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     prefetch(block.as_ptr(), 176);
                     let (head, rest) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let (fifth, packed) = rest.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
@@ -321,8 +366,8 @@ macro_rules! kernels {
                         let second = _mm256_slli_epi16::<4>(_mm256_and_si256(shift_right!(fifth, 1), one));
                         let low = _mm256_or_si256(_mm256_and_si256(both, mask), first);
                         let high = _mm256_or_si256(_mm256_and_si256(shift_right!(both, 4), mask), second);
-                        dots[2 * pair] = $dot(low, load_codes(codes, 2 * pair));
-                        dots[2 * pair + 1] = $dot(high, load_codes(codes, 2 * pair + 1));
+                        dots[2 * pair] = dot_block::<WIDE>(low, codes, 2 * pair);
+                        dots[2 * pair + 1] = dot_block::<WIDE>(high, codes, 2 * pair + 1);
                         fifth = shift_right!(fifth, 2);
                     }
                     acc = with_mins(acc, dots, head, &x, i * LANES);
@@ -341,11 +386,10 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q6_k(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q6_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
-                let (codes, _) = x.codes.as_chunks::<SUPER>();
                 let (mask, pair) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
-                for (i, (block, codes)) in row.as_chunks::<210>().0.iter().zip(codes).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<210>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
                     prefetch(block.as_ptr(), 210);
                     let (parts, _) = block.as_chunks::<32>();
                     let mut dots = [_mm256_setzero_si256(); 8];
@@ -357,16 +401,16 @@ macro_rules! kernels {
                         for run in 0..4 {
                             let top = _mm256_and_si256(top[run], pair);
                             let w = _mm256_or_si256(_mm256_and_si256(low[run], mask), top);
-                            dots[4 * half + run] = $dot(w, load_codes(codes, 4 * half + run));
+                            dots[4 * half + run] = dot_block::<WIDE>(w, codes, 4 * half + run);
                         }
                     }
                     let small: &[u8; 16] = block[192..].first_chunk().unwrap_or(&[0; 16]);
                     let (low, high) = signed_scales(small, f16_scalar([block[208], block[209]]));
                     let (first, second) = half_sums(dots);
-                    let (at, offset) = (i * LANES, _mm256_set1_ps(32.0));
-                    // The codes are 32 less; whole numbers below 2^24, so this is exact.
-                    let first = _mm256_fnmadd_ps(offset, load8(x.low, at), _mm256_cvtepi32_ps(first));
-                    let second = _mm256_fnmadd_ps(offset, load8(x.high, at), _mm256_cvtepi32_ps(second));
+                    let at = i * LANES;
+                    // The codes are 32 less.
+                    let first = minus_32_times(first, load8(x.low, at));
+                    let second = minus_32_times(second, load8(x.high, at));
                     let t = _mm256_fmadd_ps(second, high, _mm256_mul_ps(first, low));
                     acc = _mm256_fmadd_ps(t, load8(x.scales, at), acc);
                 }

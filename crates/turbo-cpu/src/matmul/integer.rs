@@ -32,7 +32,7 @@ pub(super) fn product(
 fn by_rows(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, shape: Shape, x: &Activations, out: &Out<'_>) {
     let (row_bytes, tokens) = (w.row_bytes(), x.tokens());
     let step = rows_per_task(pool, w, tokens, 1);
-    let fused = fused(level, w.ty).filter(|_| tokens < PANEL_TOKENS);
+    let fused = fused(level, w.ty, x.forms().wide).filter(|_| tokens < PANEL_TOKENS);
     pool.run(w.rows.div_ceil(step), |task| {
         let first = task * step;
         let rows = first..(first + step).min(w.rows);
@@ -83,16 +83,16 @@ fn by_panels(
 }
 
 /// The kernel that reads blocks of the type directly.
-fn fused(level: Level, ty: GgmlType) -> Option<unsafe fn(&[u8], Int8Row<'_>) -> f32> {
+fn fused(level: Level, ty: GgmlType, wide: bool) -> Option<unsafe fn(&[u8], Int8Row<'_>) -> f32> {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => super::avx2::maddubs::fused(ty),
+        Level::Avx2 => super::avx2::maddubs::fused(ty, wide),
         #[cfg(target_arch = "x86_64")]
-        Level::AvxVnni => super::avx2::avxvnni::fused(ty),
+        Level::AvxVnni => super::avx2::avxvnni::fused(ty, wide),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => super::avx2::avx512vnni::fused(ty),
+        Level::Avx512Vnni => super::avx2::avx512vnni::fused(ty, wide),
         _ => {
-            let _ = ty;
+            let _ = (ty, wide);
             None
         }
     }

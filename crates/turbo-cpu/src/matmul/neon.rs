@@ -5,7 +5,7 @@
 
 use std::arch::aarch64::*;
 
-use super::activations::{BLOCK, Int8Row};
+use super::activations::{BLOCK, COARSE_BITS, Int8Row};
 use super::plain::{self, LANES};
 use super::plane::{Planes, Shape};
 
@@ -40,6 +40,13 @@ pub(super) fn dot_sdot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t 
     sum
 }
 
+/// The sums of the two planes of wide codes to one: `256 * first + second`.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn join(first: int32x4_t, second: int32x4_t) -> int32x4_t {
+    vaddq_s32(vshlq_n_s32::<{ COARSE_BITS as i32 }>(first), second)
+}
+
 /// Sixteen codes of a row, the first or second half of block `block`.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -70,19 +77,29 @@ macro_rules! row_kernel {
         #[target_feature(enable = $features)]
         pub(super) fn $name(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
             let mut acc = [vdupq_n_f32(0.0); 2];
+            let wide = !x.fine.is_empty();
             let (weights, _) = planes.codes.as_chunks::<SUPER>();
             let (codes, _) = x.codes.as_chunks::<SUPER>();
-            for (i, (w, codes)) in weights.iter().zip(codes).enumerate() {
+            // The second plane is read only if there is one.
+            let (fine, _) = if wide { x.fine } else { x.codes }.as_chunks::<SUPER>();
+            for (i, (w, (codes, fine))) in weights.iter().zip(codes.iter().zip(fine)).enumerate() {
                 for (quad, acc) in acc.iter_mut().enumerate() {
                     let at = i * LANES + quad * 4;
                     let mut low = [vdupq_n_s32(0); 4];
                     let mut high = [vdupq_n_s32(0); 4];
                     for b in 0..4 {
                         let block = quad * 4 + b;
-                        low[b] = $dot(low[b], load_half(w, block, 0), load_half(codes, block, 0));
+                        let (first, second) = (load_half(w, block, 0), load_half(w, block, 1));
+                        low[b] = $dot(low[b], first, load_half(codes, block, 0));
                         // Without scales of halves both halves go into one sum.
-                        let start = if shape.halves { high[b] } else { low[b] };
-                        high[b] = $dot(start, load_half(w, block, 1), load_half(codes, block, 1));
+                        let start = if shape.halves || wide { high[b] } else { low[b] };
+                        high[b] = $dot(start, second, load_half(codes, block, 1));
+                        if wide {
+                            let zero = vdupq_n_s32(0);
+                            low[b] = $dot(join(low[b], zero), first, load_half(fine, block, 0));
+                            let start = if shape.halves { zero } else { low[b] };
+                            high[b] = $dot(join(high[b], start), second, load_half(fine, block, 1));
+                        }
                     }
                     let mut t;
                     if shape.halves {

@@ -9,10 +9,15 @@
 //! lane[b % 8] = fma(t, x.scale[b], lane[b % 8])           (b rising)
 //! y        = ((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))
 //! ```
+//! Wide activations have two planes of codes (`x.codes = 256 * first + second`) and so
+//! `dot[b] = 256 * (sum of w.codes * first) + sum of w.codes * second`; the rest is the same. With
+//! 32 columns `dot[b]` is at most 32 * 127 * 32,512 < 2^27 in magnitude, an exact `i32` (from 2^24 on
+//! rounded once to `f32`), and a sum of codes at most 32 * 32,512 < 2^20, exact in `f32`.
+//!
 //! All operations are exact or correctly rounded `f32`, so this fixes the bits of the result: no
 //! level, number of threads or batch changes them.
 
-use super::activations::{BLOCK, Int8Row};
+use super::activations::{BLOCK, COARSE, Int8Row};
 use super::plane::{Planes, Shape};
 
 /// Partial sums of a product; block `b` goes to lane `b % LANES`.
@@ -29,10 +34,16 @@ pub(crate) fn fold(lanes: &[f32; LANES]) -> f32 {
 #[inline(always)]
 pub(crate) fn step(planes: &Planes, shape: Shape, block: usize, x: &Int8Row<'_>, at: usize, lanes: &mut [f32; LANES]) {
     let w = &planes.codes[block * BLOCK..][..BLOCK];
-    let codes = &x.codes[at * BLOCK..][..BLOCK];
+    let sum = |plane: &[i8], range: std::ops::Range<usize>| -> i32 {
+        let codes = &plane[at * BLOCK..][range.clone()];
+        w[range].iter().zip(codes).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum()
+    };
     let dot = |range: std::ops::Range<usize>| -> f32 {
-        let products = w[range.clone()].iter().zip(&codes[range]).map(|(&w, &x)| i32::from(w) * i32::from(x));
-        products.sum::<i32>() as f32
+        if x.fine.is_empty() {
+            sum(x.codes, range) as f32
+        } else {
+            (sum(x.codes, range.clone()) * COARSE + sum(x.fine, range)) as f32
+        }
     };
     let mut t;
     if shape.halves {

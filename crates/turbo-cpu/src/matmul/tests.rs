@@ -62,18 +62,35 @@ fn levels() -> impl Iterator<Item = Level> {
     Level::ALL.into_iter().filter(|level| level.available())
 }
 
-fn prepared(pool: &ThreadPool, ty: GgmlType, x: &[f32], cols: usize) -> Activations {
+fn prepared(pool: &ThreadPool, ty: GgmlType, x: &[f32], cols: usize, wide: bool) -> Activations {
     let mut activations = Activations::new();
-    activations.prepare(pool, x, x.len() / cols, cols, Forms::of(&[ty]));
+    activations.prepare(pool, x, x.len() / cols, cols, Forms::of(&[ty]).with_wide(wide));
     activations
 }
 
 fn product(level: Level, pool: &ThreadPool, w: WeightRef<'_>, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let activations = prepared(pool, w.ty, x, w.cols);
+    product_of(level, pool, w, &prepared(pool, w.ty, x, w.cols, false), bias)
+}
+
+fn wide_product(level: Level, pool: &ThreadPool, w: WeightRef<'_>, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    product_of(level, pool, w, &prepared(pool, w.ty, x, w.cols, true), bias)
+}
+
+fn product_of(
+    level: Level,
+    pool: &ThreadPool,
+    w: WeightRef<'_>,
+    activations: &Activations,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
     let mut out = vec![f32::NAN; activations.tokens() * w.rows];
-    matmul_at(level, pool, w, &activations, bias, &mut out, w.rows);
+    matmul_at(level, pool, w, activations, bias, &mut out, w.rows);
     out
 }
+
+/// The two ways to take in the activations.
+const PRODUCTS: [fn(Level, &ThreadPool, WeightRef<'_>, &[f32], Option<&[f32]>) -> Vec<f32>; 2] =
+    [product, wide_product];
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -100,7 +117,11 @@ fn held_inputs(activations: &Activations) -> Vec<f64> {
     for token in 0..activations.tokens() {
         if activations.forms().int8 {
             let row = activations.int8_row(token);
-            held.extend(row.codes.iter().enumerate().map(|(i, &c)| f64::from(c) * f64::from(row.scales[i / 32])));
+            let code = |i: usize| match row.fine.get(i) {
+                None => f64::from(row.codes[i]),
+                Some(&fine) => f64::from(row.codes[i]) * 256.0 + f64::from(fine),
+            };
+            held.extend((0..row.codes.len()).map(|i| code(i) * f64::from(row.scales[i / 32])));
         } else {
             held.extend(activations.float_row(token).iter().map(|&x| f64::from(x)));
         }
@@ -129,12 +150,14 @@ fn plain_products_are_those_of_the_decoded_weights() {
             let data = random.weights(ty, rows, cols);
             let x = random.inputs(tokens * cols);
             let w = WeightRef { ty, rows, cols, data: &data };
-            let got = product(Level::Plain, &pool, w, &x, None);
-            let (want, magnitude) = reference(&w, &held_inputs(&prepared(&pool, ty, &x, cols)));
-            for ((got, want), magnitude) in got.iter().zip(want).zip(magnitude) {
-                // `magnitude` counts scale * code - min as one; the kernel rounds the two apart.
-                let error = (f64::from(*got) - want).abs();
-                assert!(error <= 4e-6 * magnitude + 1e-30, "{ty}, {cols} columns: {got} instead of {want}");
+            for (wide, product) in PRODUCTS.iter().enumerate() {
+                let got = product(Level::Plain, &pool, w, &x, None);
+                let (want, magnitude) = reference(&w, &held_inputs(&prepared(&pool, ty, &x, cols, wide == 1)));
+                for ((got, want), magnitude) in got.iter().zip(want).zip(magnitude) {
+                    // `magnitude` counts scale * code - min as one; the kernel rounds the two apart.
+                    let error = (f64::from(*got) - want).abs();
+                    assert!(error <= 4e-6 * magnitude + 1e-30, "{ty}, {cols} columns: {got} instead of {want}");
+                }
             }
         }
     }
@@ -149,13 +172,14 @@ fn eight_bit_activations_cost_little() {
         let data = random.weights(ty, rows, cols);
         let x = random.inputs(tokens * cols);
         let w = WeightRef { ty, rows, cols, data: &data };
-        let got = product(Level::best(), &pool, w, &x, None);
         let exact: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
         let (want, _) = reference(&w, &exact);
         let want: Vec<f32> = want.iter().map(|&want| want as f32).collect();
-        let error = turbo_testkit::nmse(&got, &want);
-        let limit = if Forms::of(&[ty]).int8 { 1e-4 } else { 1e-12 };
-        assert!(error <= limit, "{ty}: NMSE {error:e}");
+        for (product, limit) in PRODUCTS.iter().zip([1e-4, 1e-8]) {
+            let error = turbo_testkit::nmse(&product(Level::best(), &pool, w, &x, None), &want);
+            let limit = if Forms::of(&[ty]).int8 { limit } else { 1e-12 };
+            assert!(error <= limit, "{ty}: NMSE {error:e}");
+        }
     }
 }
 
@@ -170,13 +194,16 @@ fn levels_threads_and_batches_do_not_change_a_bit() {
             let x = random.inputs(33 * cols);
             let bias = random.inputs(rows);
             let w = WeightRef { ty, rows, cols, data: &data };
-            let want = bits(&product(Level::Plain, &pools[0], w, &x, Some(&bias)));
-            for level in levels() {
-                for (first, tokens) in [(0, 33), (7, 1), (3, 2), (30, 3), (11, 5), (1, 8), (20, 13), (9, 7)] {
-                    let pool = &pools[(first + tokens) % pools.len()];
-                    let got = product(level, pool, w, &x[first * cols..][..tokens * cols], Some(&bias));
-                    let want = &want[first * rows..][..tokens * rows];
-                    assert_eq!(bits(&got), want, "{ty} {rows}x{cols}, {}, tokens {first}+{tokens}", level.name());
+            for (wide, product) in PRODUCTS.iter().enumerate() {
+                let want = bits(&product(Level::Plain, &pools[0], w, &x, Some(&bias)));
+                for level in levels() {
+                    for (first, tokens) in [(0, 33), (7, 1), (3, 2), (30, 3), (11, 5), (1, 8), (20, 13), (9, 7)] {
+                        let pool = &pools[(first + tokens) % pools.len()];
+                        let got = product(level, pool, w, &x[first * cols..][..tokens * cols], Some(&bias));
+                        let want = &want[first * rows..][..tokens * rows];
+                        let what = format!("{ty} {rows}x{cols}, {}, wide {wide}", level.name());
+                        assert_eq!(bits(&got), want, "{what}, tokens {first}+{tokens}");
+                    }
                 }
             }
         }
@@ -187,17 +214,19 @@ fn levels_threads_and_batches_do_not_change_a_bit() {
 #[test]
 fn the_bits_are_those_of_every_other_processor() {
     let pool = ThreadPool::new(2);
-    let mut random = Random(8);
-    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
-    for &ty in GgmlType::ALL {
-        let (rows, cols, tokens) = (3, 512, 5);
-        let data = random.weights(ty, rows, cols);
-        let x = random.inputs(tokens * cols);
-        for bits in bits(&product(Level::best(), &pool, WeightRef { ty, rows, cols, data: &data }, &x, None)) {
-            hash = (hash ^ u64::from(bits)).wrapping_mul(0x0000_0100_0000_01B3);
+    for (product, want) in PRODUCTS.iter().zip([0x5B0E_2002_32DF_CE5B_u64, 0]) {
+        let mut random = Random(8);
+        let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+        for &ty in GgmlType::ALL {
+            let (rows, cols, tokens) = (3, 512, 5);
+            let data = random.weights(ty, rows, cols);
+            let x = random.inputs(tokens * cols);
+            for bits in bits(&product(Level::best(), &pool, WeightRef { ty, rows, cols, data: &data }, &x, None)) {
+                hash = (hash ^ u64::from(bits)).wrapping_mul(0x0000_0100_0000_01B3);
+            }
         }
+        assert_eq!(hash, want, "{hash:#x}");
     }
-    assert_eq!(hash, 0x5B0E_2002_32DF_CE5B, "{hash:#x}");
 }
 
 #[test]
@@ -212,7 +241,7 @@ fn the_gap_of_a_stride_is_left_alone() {
             let w = WeightRef { ty, rows, cols, data: &data };
             let dense = product(Level::best(), &pool, w, &x, None);
             let mut out = vec![7.0; (tokens - 1) * stride + rows];
-            matmul(&pool, w, &prepared(&pool, ty, &x, cols), None, &mut out, stride);
+            matmul(&pool, w, &prepared(&pool, ty, &x, cols, false), None, &mut out, stride);
             for (token, out) in out.chunks(stride).enumerate() {
                 assert_eq!(bits(&out[..rows]), bits(&dense[token * rows..][..rows]), "{ty}");
                 assert!(out[rows..].iter().all(|&value| value == 7.0), "{ty}");
@@ -232,7 +261,7 @@ fn a_value_that_is_not_finite_is_not_hidden() {
             let mut x = random.inputs(5 * cols);
             x[2 * cols + 300] = bad;
             let w = WeightRef { ty, rows, cols, data: &data };
-            for level in levels() {
+            for (level, product) in levels().flat_map(|level| PRODUCTS.map(|product| (level, product))) {
                 let got = product(level, &pool, w, &x, None);
                 for (i, value) in got.iter().enumerate() {
                     assert_eq!(value.is_finite(), i / rows != 2, "{ty} {}: output {i} is {value}", level.name());
@@ -254,9 +283,34 @@ fn extreme_codes_do_not_saturate() {
         for sign in [1.0, -1.0] {
             let x = vec![127.0 * sign; 9 * cols];
             let want = (if byte == 0x7F { 127.0 } else { -127.0 }) * 127.0 * sign * cols as f32;
-            for level in levels() {
+            for (level, product) in levels().flat_map(|level| PRODUCTS.map(|product| (level, product))) {
                 let got = product(level, &pool, w, &x, None);
                 assert!(got.iter().all(|&value| value == want), "{byte:#x} {sign} {}: {got:?}", level.name());
+            }
+        }
+    }
+}
+
+/// Codes of both planes at the ends of their ranges, against every extreme of every type's codes.
+#[test]
+fn extreme_wide_codes_do_not_saturate() {
+    let pool = ThreadPool::new(1);
+    let cols = 512;
+    for &ty in GgmlType::ALL.iter().filter(|ty| Forms::of(&[**ty]).int8) {
+        for byte in [0x00_u8, 0x7F, 0x80, 0xFF] {
+            let data = vec![byte; 3 * cols / ty.block_values() * ty.block_bytes()];
+            let w = WeightRef { ty, rows: 3, cols, data: &data };
+            // 127 * 256 sets the scale to 1; 126 * 256 + 127 and + 129 have second codes of 127 and -127.
+            for (code, sign) in [(32_383.0, 1.0), (32_383.0, -1.0), (32_385.0, 1.0), (32_385.0, -1.0)] {
+                let x: Vec<f32> = (0..9 * cols).map(|i| sign * if i % 32 == 7 { 32_512.0 } else { code }).collect();
+                let want = wide_product(Level::Plain, &pool, w, &x, None);
+                for level in levels() {
+                    let got = wide_product(level, &pool, w, &x, None);
+                    for (got, want) in got.iter().zip(&want) {
+                        let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+                        assert!(same, "{ty} {byte:#x} {code} {}: {got} instead of {want}", level.name());
+                    }
+                }
             }
         }
     }
@@ -267,14 +321,16 @@ fn buffers_shrink_and_grow() {
     let pool = ThreadPool::new(2);
     let mut random = Random(6);
     let mut activations = Activations::new();
-    for (tokens, cols) in [(5, 512), (1, 256), (9, 1024), (2, 256), (0, 256)] {
+    let sizes = [(5, 512), (1, 256), (9, 1024), (2, 256), (0, 256)];
+    for ((tokens, cols), wide) in sizes.into_iter().flat_map(|size| [(size, true), (size, false)]) {
         let data = random.weights(GgmlType::Q6_K, 7, cols);
         let x = random.inputs(tokens * cols);
         let w = WeightRef { ty: GgmlType::Q6_K, rows: 7, cols, data: &data };
-        activations.prepare(&pool, &x, tokens, cols, Forms::of(&[GgmlType::Q6_K, GgmlType::F32]));
+        let forms = Forms::of(&[GgmlType::Q6_K, GgmlType::F32]).with_wide(wide);
+        activations.prepare(&pool, &x, tokens, cols, forms);
         let mut out = vec![0.0; tokens * 7];
         matmul(&pool, w, &activations, None, &mut out, 7);
-        assert_eq!(bits(&out), bits(&product(Level::Plain, &pool, w, &x, None)));
+        assert_eq!(bits(&out), bits(&PRODUCTS[usize::from(wide)](Level::Plain, &pool, w, &x, None)));
     }
 }
 
@@ -299,6 +355,7 @@ proptest! {
         rows in 1_usize..20,
         blocks in 1_usize..12,
         tokens in 1_usize..11,
+        wide in any::<bool>(),
         scale in prop::sample::select(vec![0.0_f32, 1e-38, 1e-20, 1.0, 1e20, 1e38]),
     ) {
         let pool = ThreadPool::new(2);
@@ -308,6 +365,7 @@ proptest! {
         let data: Vec<u8> = (0..rows * blocks * ty.block_bytes()).map(|_| random.next() as u8).collect();
         let x: Vec<f32> = (0..tokens * cols).map(|_| random.normal() * scale).collect();
         let w = WeightRef { ty, rows, cols, data: &data };
+        let product = PRODUCTS[usize::from(wide)];
         let want = product(Level::Plain, &pool, w, &x, None);
         for level in levels() {
             let got = product(level, &pool, w, &x, None);

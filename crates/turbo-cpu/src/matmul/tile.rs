@@ -8,13 +8,20 @@ use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::activations::{PackedBlock, TILE};
+#[cfg(target_arch = "x86_64")]
+use super::activations::COARSE_BITS;
+use super::activations::{PackedBlock, TILE, Words};
+#[cfg(target_arch = "x86_64")]
+use super::avx2::join;
 use super::panel::{BLOCK_WORDS, Panel};
 use super::plain::LANES;
 use super::plane::Shape;
 
 /// Most rows of a panel.
 pub(crate) const ROWS: usize = 32;
+
+/// The blocks of a tile of tokens, and their second plane; empty unless the activations are wide.
+pub(crate) type Tile<'a> = (&'a [PackedBlock], &'a [Words]);
 
 /// Outputs of a tile: `[token][row]`.
 pub(crate) type Outputs = [[f32; ROWS]; TILE];
@@ -27,7 +34,7 @@ macro_rules! tile_kernel {
         set1 $set1:ident, set_sum $set_sum:ident, set1_ps $set1_ps:ident, zero_ps $zero_ps:ident,
         zero_words $zero_words:ident, zero $zero:ident, cvt $cvt:ident,
         add_ps $add_ps:ident, mul_ps $mul_ps:ident, fmadd $fmadd:ident, fnmadd $fnmadd:ident,
-        biased $biased:literal, dot $dot:ident
+        biased $biased:literal, dot $dot:ident, join $join:ident
     ) => {
         pub(crate) mod $level {
             use super::*;
@@ -39,8 +46,9 @@ macro_rules! tile_kernel {
 
             /// Products of `panel` with the first `count` tokens of a tile.
             #[target_feature(enable = $features)]
-            pub(crate) fn tile(panel: &Panel, shape: Shape, x: &[PackedBlock], count: usize, out: &mut Outputs) {
-                assert!(panel.rows == ROWS && panel.blocks == x.len() && count <= TILE);
+            pub(crate) fn tile(panel: &Panel, shape: Shape, x: Tile<'_>, count: usize, out: &mut Outputs) {
+                assert!(panel.rows == ROWS && panel.blocks == x.0.len() && count <= TILE);
+                assert!(x.1.is_empty() || x.1.len() == x.0.len());
                 let mut done = 0;
                 while done < count {
                     match count - done {
@@ -66,21 +74,25 @@ macro_rules! tile_kernel {
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: &[PackedBlock], first: usize, out: &mut Outputs) {
-                match (shape.halves, shape.mins) {
-                    (false, false) => product::<T, false, false>(panel, x, first, out),
-                    (false, true) => product::<T, false, true>(panel, x, first, out),
-                    (true, false) => product::<T, true, false>(panel, x, first, out),
-                    (true, true) => product::<T, true, true>(panel, x, first, out),
+            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: Tile<'_>, first: usize, out: &mut Outputs) {
+                match (shape.halves, shape.mins, !x.1.is_empty()) {
+                    (false, false, false) => product::<T, false, false, false>(panel, x, first, out),
+                    (false, true, false) => product::<T, false, true, false>(panel, x, first, out),
+                    (true, false, false) => product::<T, true, false, false>(panel, x, first, out),
+                    (true, true, false) => product::<T, true, true, false>(panel, x, first, out),
+                    (false, false, true) => product::<T, false, false, true>(panel, x, first, out),
+                    (false, true, true) => product::<T, false, true, true>(panel, x, first, out),
+                    (true, false, true) => product::<T, true, false, true>(panel, x, first, out),
+                    (true, true, true) => product::<T, true, true, true>(panel, x, first, out),
                 }
             }
 
             /// Tokens `first .. first + T` of the tile.
             #[inline(never)]
             #[target_feature(enable = $features)]
-            fn product<const T: usize, const HALVES: bool, const MINS: bool>(
+            fn product<const T: usize, const HALVES: bool, const MINS: bool, const WIDE: bool>(
                 panel: &Panel,
-                x: &[PackedBlock],
+                (x, fine): Tile<'_>,
                 first: usize,
                 out: &mut Outputs,
             ) {
@@ -88,18 +100,19 @@ macro_rules! tile_kernel {
                 let mut lanes = [[[$zero_ps(); V]; T]; LANES];
                 let words = panel.words.as_chunks::<{ BLOCK_WORDS * ROWS }>().0;
                 for (block, (words, x)) in words.iter().zip(x).enumerate() {
+                    let planes = (&x.words, if WIDE { &fine[block] } else { &x.words });
                     let mut values = [[$zero_ps(); V]; T];
                     if HALVES {
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, x, &x.biases[1], 0, first);
+                        let dots = sums::<T, { BLOCK_WORDS / 2 }, WIDE>(words, planes, &x.biases[1], 0, first);
                         scale::<T>(&mut values, dots, scales(&panel.low, block), false);
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }>(words, x, &x.biases[2], BLOCK_WORDS / 2, first);
+                        let dots = sums::<T, { BLOCK_WORDS / 2 }, WIDE>(words, planes, &x.biases[2], BLOCK_WORDS / 2, first);
                         scale::<T>(&mut values, dots, scales(&panel.high, block), true);
                         if MINS {
                             subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
                             subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
                         }
                     } else {
-                        let dots = sums::<T, BLOCK_WORDS>(words, x, &x.biases[0], 0, first);
+                        let dots = sums::<T, BLOCK_WORDS, WIDE>(words, planes, &x.biases[0], 0, first);
                         scale::<T>(&mut values, dots, scales(&panel.low, block), false);
                         if MINS {
                             subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
@@ -174,19 +187,42 @@ macro_rules! tile_kernel {
             /// Integer products of `W` words from word `from` of a block.
             #[inline]
             #[target_feature(enable = $features)]
-            fn sums<const T: usize, const W: usize>(
+            fn sums<const T: usize, const W: usize, const WIDE: bool>(
                 words: &[u32; BLOCK_WORDS * ROWS],
-                x: &PackedBlock,
+                (codes, fine): (&Words, &Words),
                 biases: &[i32; TILE],
                 from: usize,
                 first: usize,
             ) -> [[$int; V]; T] {
-                let mut dots = [[$zero(); V]; T];
+                let mut start = [[$zero(); V]; T];
                 if $biased {
                     for t in 0..T {
-                        dots[t] = [$set_sum(biases[first + t]); V];
+                        start[t] = [$set_sum(biases[first + t]); V];
                     }
                 }
+                if !WIDE {
+                    return plane_sums::<T, W>(start, words, codes, from, first);
+                }
+                // One plane after the other: with both at once the sums do not fit into registers.
+                let mut dots = plane_sums::<T, W>([[$zero(); V]; T], words, codes, from, first);
+                for t in 0..T {
+                    for v in 0..V {
+                        dots[t][v] = $join(dots[t][v], start[t][v]);
+                    }
+                }
+                plane_sums::<T, W>(dots, words, fine, from, first)
+            }
+
+            /// Adds the products with one plane of codes.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn plane_sums<const T: usize, const W: usize>(
+                mut dots: [[$int; V]; T],
+                words: &[u32; BLOCK_WORDS * ROWS],
+                codes: &Words,
+                from: usize,
+                first: usize,
+            ) -> [[$int; V]; T] {
                 for word in from..from + W {
                     let mut w = [$zero_words(); V];
                     for v in 0..V {
@@ -195,7 +231,7 @@ macro_rules! tile_kernel {
                         w[v] = unsafe { $load(part.as_ptr().cast()) };
                     }
                     for t in 0..T {
-                        let codes = $set1(x.words[word][first + t]);
+                        let codes = $set1(codes[word][first + t]);
                         for v in 0..V {
                             dots[t][v] = $dot(dots[t][v], w[v], codes);
                         }
@@ -205,6 +241,14 @@ macro_rules! tile_kernel {
             }
         }
     };
+}
+
+/// The sums of the two planes of wide codes to one: `256 * first + second`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn join_512(first: __m512i, second: __m512i) -> __m512i {
+    _mm512_add_epi32(_mm512_slli_epi32::<COARSE_BITS>(first), second)
 }
 
 /// Adds products of signed bytes without VNNI: the sign of `w` moves to `x`. With codes of at most
@@ -224,7 +268,7 @@ tile_kernel!(
     set1 _mm256_set1_epi32, set_sum _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps,
     zero_words _mm256_setzero_si256, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
-    fnmadd _mm256_fnmadd_ps, biased false, dot add_maddubs
+    fnmadd _mm256_fnmadd_ps, biased false, dot add_maddubs, join join
 );
 #[cfg(target_arch = "x86_64")]
 tile_kernel!(
@@ -233,7 +277,7 @@ tile_kernel!(
     set1 _mm256_set1_epi32, set_sum _mm256_set1_epi32, set1_ps _mm256_set1_ps, zero_ps _mm256_setzero_ps,
     zero_words _mm256_setzero_si256, zero _mm256_setzero_si256,
     cvt _mm256_cvtepi32_ps, add_ps _mm256_add_ps, mul_ps _mm256_mul_ps, fmadd _mm256_fmadd_ps,
-    fnmadd _mm256_fnmadd_ps, biased true, dot _mm256_dpbusd_avx_epi32
+    fnmadd _mm256_fnmadd_ps, biased true, dot _mm256_dpbusd_avx_epi32, join join
 );
 #[cfg(target_arch = "x86_64")]
 tile_kernel!(
@@ -242,7 +286,7 @@ tile_kernel!(
     set1 _mm512_set1_epi32, set_sum _mm512_set1_epi32, set1_ps _mm512_set1_ps, zero_ps _mm512_setzero_ps,
     zero_words _mm512_setzero_si512, zero _mm512_setzero_si512,
     cvt _mm512_cvtepi32_ps, add_ps _mm512_add_ps, mul_ps _mm512_mul_ps, fmadd _mm512_fmadd_ps,
-    fnmadd _mm512_fnmadd_ps, biased true, dot _mm512_dpbusd_epi32
+    fnmadd _mm512_fnmadd_ps, biased true, dot _mm512_dpbusd_epi32, join join_512
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -253,7 +297,7 @@ use neon_steps::*;
 mod neon_steps {
     use std::arch::aarch64::*;
 
-    pub(super) use super::super::neon::{dot_long, dot_sdot};
+    pub(super) use super::super::neon::{dot_long, dot_sdot, join};
 
     #[inline]
     #[target_feature(enable = "neon")]
@@ -307,7 +351,7 @@ tile_kernel!(
     load load_words, load_ps vld1q_f32, store_ps vst1q_f32,
     set1 set_words, set_sum vdupq_n_s32, set1_ps vdupq_n_f32, zero_ps zero_floats, zero_words zero_words, zero zero_sums,
     cvt vcvtq_f32_s32, add_ps vaddq_f32, mul_ps vmulq_f32, fmadd add_product,
-    fnmadd subtract_product, biased false, dot dot_long
+    fnmadd subtract_product, biased false, dot dot_long, join join
 );
 #[cfg(target_arch = "aarch64")]
 tile_kernel!(
@@ -315,5 +359,5 @@ tile_kernel!(
     load load_words, load_ps vld1q_f32, store_ps vst1q_f32,
     set1 set_words, set_sum vdupq_n_s32, set1_ps vdupq_n_f32, zero_ps zero_floats, zero_words zero_words, zero zero_sums,
     cvt vcvtq_f32_s32, add_ps vaddq_f32, mul_ps vmulq_f32, fmadd add_product,
-    fnmadd subtract_product, biased false, dot dot_sdot
+    fnmadd subtract_product, biased false, dot dot_sdot, join join
 );

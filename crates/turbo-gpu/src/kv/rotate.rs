@@ -54,7 +54,11 @@ impl Rotate {
     ) -> Result<(), GpuError> {
         let gpu = recorder.gpu();
         let values = u64::from(self.heads) * u64::from(self.head_dim);
-        if self.head_dim % 16 != 0 || x.bytes < 4 * values || y.bytes < 4 * values || values > u64::from(u32::MAX) {
+        if !self.head_dim.is_multiple_of(16)
+            || x.bytes < 4 * values
+            || y.bytes < 4 * values
+            || values > u64::from(u32::MAX)
+        {
             let (x, y) = (x.bytes, y.bytes);
             let reason = format!("{self:?} does not fit x of {x} and y of {y} bytes");
             return Err(gpu.call("kv/rotate", reason));

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Preprocessed;
 use super::parse::{Condition, Node, Parser, What};
 use super::words::{evaluate, replace};
-use super::Preprocessed;
 use crate::error::CheckError;
 use crate::sources::Sources;
 
@@ -32,10 +32,10 @@ impl<'a> Expander<'a> {
             used: BTreeSet::new(),
         };
         let mut expander = Self { sources, imported: BTreeSet::new(), open: Vec::new(), out };
-        let text = sources.files.get(path).ok_or_else(|| CheckError::Io {
-            path: shown(path),
-            reason: "there is no such file".to_owned(),
-        })?;
+        let text = sources
+            .files
+            .get(path)
+            .ok_or_else(|| CheckError::Io { path: shown(path), reason: "there is no such file".to_owned() })?;
         let file = shown(path);
         expander.nodes(&file, &Parser::parse(&file, text)?, &mut defines.clone())?;
         Ok(expander.out)
@@ -96,9 +96,8 @@ impl<'a> Expander<'a> {
         | Condition::NotEqual(name, _)) = c;
         self.out.used.insert(name.clone());
         let value = defines.get(name);
-        let known = || {
-            value.ok_or_else(|| error(place, format!("#if {name}: no variant or #define gives {name} a value")))
-        };
+        let known =
+            || value.ok_or_else(|| error(place, format!("#if {name}: no variant or #define gives {name} a value")));
         Ok(match c {
             Condition::Defined(_) => value.is_some(),
             Condition::NotDefined(_) => value.is_none(),

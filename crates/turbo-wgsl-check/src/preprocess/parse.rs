@@ -34,8 +34,8 @@ pub(super) enum What {
 enum End {
     File,
     Else,
-    EndIf,
-    EndRepeat,
+    Condition,
+    Repeat,
 }
 
 pub(super) struct Parser<'a> {
@@ -52,7 +52,7 @@ impl<'a> Parser<'a> {
             (nodes, End::File) => Ok(nodes),
             (_, end) => Err(parser.error(match end {
                 End::Else => "#else without #ifdef, #ifndef or #if",
-                End::EndIf => "#endif without #ifdef, #ifndef or #if",
+                End::Condition => "#endif without #ifdef, #ifndef or #if",
                 _ => "#end without #repeat",
             })),
         }
@@ -77,8 +77,8 @@ impl<'a> Parser<'a> {
             let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
             let what = match (word, rest.trim()) {
                 ("else", "") => return Ok((nodes, End::Else)),
-                ("endif", "") => return Ok((nodes, End::EndIf)),
-                ("end", "") => return Ok((nodes, End::EndRepeat)),
+                ("endif", "") => return Ok((nodes, End::Condition)),
+                ("end", "") => return Ok((nodes, End::Repeat)),
                 (word, rest) => self.directive(word, rest)?,
             };
             nodes.push(Node { line, what });
@@ -149,7 +149,7 @@ impl<'a> Parser<'a> {
         if end == End::Else {
             (otherwise, end) = self.block()?;
         }
-        if end != End::EndIf {
+        if end != End::Condition {
             return Err(self.error(format!("the condition of line {opened} is not closed by #endif")));
         }
         Ok(What::If { condition, then, otherwise })
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
         let (name, count) = rest.split_once(' ').ok_or_else(|| self.error("expected #repeat NAME COUNT"))?;
         let name = self.name(name)?;
         let (body, end) = self.block()?;
-        if end != End::EndRepeat {
+        if end != End::Repeat {
             return Err(self.error(format!("the #repeat of line {opened} is not closed by #end")));
         }
         Ok(What::Repeat { name, count: count.trim().to_owned(), body })

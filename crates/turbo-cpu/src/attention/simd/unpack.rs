@@ -11,6 +11,7 @@ use turbo_quant::{KvType, rotation_groups};
 const Q4_0: [i8; 16] = [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
 
 /// Consecutive values of a head whose codes have the same levels.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable path asks the codec"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     /// First value.
@@ -22,6 +23,7 @@ pub(crate) struct Run {
 }
 
 /// How the codes of one side lie and what they stand for.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable path asks the codec"))]
 pub(crate) struct Unpack {
     pub(crate) side: SideLayout,
     /// Bits in the low plane: 2 or 4.
@@ -32,6 +34,7 @@ pub(crate) struct Unpack {
     pub(crate) runs: Vec<Run>,
 }
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the portable path asks the codec"))]
 impl Unpack {
     pub(crate) fn new(side: SideLayout) -> Self {
         let ty = side.kv_type;

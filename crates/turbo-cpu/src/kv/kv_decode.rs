@@ -1,0 +1,13 @@
+//! Twin of `wgsl/kernels/kv/kv_decode.wgsl`: class Exact.
+
+use super::cache::CacheSide;
+
+/// Decodes the heads at `slots` (64 * block + place of every token) to `y`, [tokens][heads * head_dim].
+///
+/// With `rotated` the values stay rotated as they are stored.
+///
+/// # Panics
+/// When a slot lies beyond `pool`, or `y` has more tokens than `slots`.
+pub fn kv_decode(side: &CacheSide, pool: &[u32], slots: &[u32], y: &mut [f32], rotated: bool) {
+    side.decode(pool, slots, y, rotated);
+}

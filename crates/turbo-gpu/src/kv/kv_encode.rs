@@ -1,0 +1,239 @@
+//! Storing heads: `wgsl/kernels/kv/kv_encode.wgsl` and `kv_encode_f16.wgsl`.
+
+use std::fmt;
+
+use turbo_backend::SideLayout;
+use turbo_quant::KvType;
+use turbo_quant::kv::Fault;
+use turbo_wgsl::params::KvEncodeParams;
+use turbo_wgsl::{Kernel, Variant, kv};
+
+use super::cache::{PoolPart, Rows, lanes, tiles, vector};
+use crate::buffer::Bind;
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::recorder::{Grid, Recorder};
+
+/// Invocations of a workgroup.
+const WORKGROUP: u32 = 64;
+
+/// Most tokens of a dispatch, and most heads of a token: what a fault's word has room for.
+const MOST: (u32, usize) = (1 << 20, 1 << 10);
+
+/// Which half of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KvSide {
+    /// Keys.
+    K,
+    /// Values.
+    V,
+}
+
+impl fmt::Display for KvSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::K { "K" } else { "V" })
+    }
+}
+
+/// The first head of a dispatch that cannot be stored, by token, then side, then head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{side} head {head} of token {token}: {fault}")]
+pub struct KvFault {
+    /// Token of the batch, from 0.
+    pub token: u32,
+    /// K or V.
+    pub side: KvSide,
+    /// The head, from 0.
+    pub head: u32,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl KvFault {
+    /// What a word of the buffer of faults says; 0 is none.
+    pub const fn from_word(word: u32) -> Option<Self> {
+        if word == 0 {
+            return None;
+        }
+        let key = !word;
+        let side = if key >> 11 & 1 == 0 { KvSide::K } else { KvSide::V };
+        let fault = if key & 1 == 0 { Fault::NonFinite } else { Fault::Overflow };
+        Some(Self { token: key >> 12, side, head: key >> 1 & 0x3ff, fault })
+    }
+
+    /// The word that says this.
+    pub const fn to_word(self) -> u32 {
+        let side = matches!(self.side, KvSide::V) as u32;
+        !(self.token << 12 | side << 11 | self.head << 1 | matches!(self.fault, Fault::Overflow) as u32)
+    }
+}
+
+/// Heads of one side that are to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewHeads<'a> {
+    /// The heads of every token, after rope, not rotated.
+    pub rows: Rows<'a>,
+    /// How they are stored.
+    pub layout: SideLayout,
+    /// Words of a block of the pool before them.
+    pub offset: u32,
+}
+
+/// Storing the heads of some tokens, of any sequences, in one cache slot.
+#[derive(Clone, Copy, Debug)]
+pub struct KvEncode<'a> {
+    /// The keys, if they are to be stored.
+    pub k: Option<NewHeads<'a>>,
+    /// The values, if they are to be stored.
+    pub v: Option<NewHeads<'a>>,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// A u32 for every token, [`super::cache::slot`]; no two tokens may have the same.
+    pub slots: Bind<'a>,
+    /// The blocks; tokens of other blocks are left out.
+    pub pool: PoolPart<'a>,
+    /// Words that faults are reported in; see [`KvFault::from_word`]. They only grow: clear them before a step.
+    pub faults: Bind<'a>,
+    /// Which of the words.
+    pub fault: u32,
+}
+
+/// The kernel that stores `kv_type`.
+pub fn kernel(kv_type: KvType) -> &'static Kernel {
+    if kv_type.is_coded() { &kv::kv_encode::KERNEL } else { &kv::kv_encode_f16::KERNEL }
+}
+
+/// The variant that suits `gpu` for storing `kv_type`.
+///
+/// # Errors
+/// None: there is one for every device.
+pub fn variant(gpu: &Gpu, kv_type: KvType) -> Result<&'static Variant, GpuError> {
+    super::pick(gpu, kernel(kv_type), kv_type)
+}
+
+impl<'a> KvEncode<'a> {
+    /// Records the dispatch, two if K and V are of different types.
+    ///
+    /// # Errors
+    /// Buffers too small for what they are said to hold; a failing device.
+    pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
+        self.record_with(recorder, variant)
+    }
+
+    /// Like [`KvEncode::record`], with the variants that `choose` names.
+    ///
+    /// # Errors
+    /// As [`KvEncode::record`].
+    pub fn record_with(
+        &self,
+        recorder: &mut Recorder<'_>,
+        choose: impl Fn(&Gpu, KvType) -> Result<&'static Variant, GpuError>,
+    ) -> Result<(), GpuError> {
+        let gpu = recorder.gpu();
+        if let Some(reason) = self.problem() {
+            return Err(gpu.call("kv/kv_encode", reason));
+        }
+        match (&self.k, &self.v) {
+            (Some(k), Some(v)) if k.layout.kv_type == v.layout.kv_type => {
+                let variant = choose(gpu, k.layout.kv_type)?;
+                self.dispatch(recorder, variant, [k, v], 2, KvSide::K)
+            }
+            (k, v) => {
+                for (heads, side) in [(k, KvSide::K), (v, KvSide::V)] {
+                    if let Some(heads) = heads {
+                        let variant = choose(gpu, heads.layout.kv_type)?;
+                        self.dispatch(recorder, variant, [heads, heads], 1, side)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Why this cannot be done, if so.
+    fn problem(&self) -> Option<String> {
+        let words = |bind: &Bind<'_>| bind.bytes / 4;
+        if self.tokens > MOST.0 {
+            return Some(format!("{} tokens, at most {} fit one dispatch", self.tokens, MOST.0));
+        }
+        if words(&self.slots) < self.tokens.into() {
+            return Some(format!("{} tokens, slots has {} words", self.tokens, words(&self.slots)));
+        }
+        if words(&self.faults) <= self.fault.into() {
+            return Some(format!("fault {}, faults has {} words", self.fault, words(&self.faults)));
+        }
+        if let (Some(k), Some(v)) = (&self.k, &self.v)
+            && k.layout.n_heads != v.layout.n_heads
+        {
+            return Some(format!("{} K heads and {} V heads", k.layout.n_heads, v.layout.n_heads));
+        }
+        [&self.k, &self.v].into_iter().flatten().find_map(|heads| {
+            let n_heads = heads.layout.n_heads;
+            let many = n_heads > MOST.1 || u64::from(self.tokens) * n_heads as u64 * 64 > u64::from(u32::MAX);
+            many.then(|| format!("{} tokens of {n_heads} heads are too many for one dispatch", self.tokens))
+                .or_else(|| heads.rows.problem(&heads.layout, self.tokens, vector(&heads.layout)))
+                .or_else(|| self.pool.problem(&heads.layout, heads.offset))
+        })
+    }
+
+    fn dispatch(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        heads: [&NewHeads<'a>; 2],
+        sides: u32,
+        first_side: KvSide,
+    ) -> Result<(), GpuError> {
+        let layout = &heads[0].layout;
+        if self.tokens == 0 || layout.n_heads == 0 {
+            return Ok(());
+        }
+        let width = vector(layout);
+        let params = KvEncodeParams {
+            tokens: self.tokens,
+            head_dim: heads.map(|h| h.layout.head_dim as u32),
+            row: heads.map(|h| h.rows.row / width),
+            first: heads.map(|h| h.rows.first / width),
+            offset: heads.map(|h| h.offset),
+            heads: layout.n_heads as u32,
+            sides,
+            first_side: first_side as u32,
+            tiles: heads.map(|h| tiles(&h.layout)).into_iter().max().unwrap_or(0),
+            block_words: self.pool.block_words,
+            first_block: self.pool.first_block,
+            blocks: self.pool.blocks,
+            fault: self.fault,
+            ..KvEncodeParams::default()
+        };
+        let grid = Grid::items(self.tokens * sides * params.heads * lanes(variant), WORKGROUP);
+        let [k, v] = heads.map(|h| h.rows.bind);
+        let (slots, pool, faults) = (self.slots, self.pool.bind, self.faults);
+        if layout.kv_type.is_coded() {
+            recorder.dispatch(variant, kv::kv_encode::Bindings { k, v, slots, pool, faults }, &params, grid)
+        } else {
+            recorder.dispatch(variant, kv::kv_encode_f16::Bindings { k, v, slots, pool, faults }, &params, grid)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_survives_its_word_and_the_first_has_the_largest() {
+        let fault = |token, side, head, fault| KvFault { token, side, head, fault };
+        let ordered = [
+            fault(0, KvSide::K, 0, Fault::NonFinite),
+            fault(0, KvSide::K, 1023, Fault::Overflow),
+            fault(0, KvSide::V, 0, Fault::Overflow),
+            fault(7, KvSide::K, 3, Fault::NonFinite),
+            fault((1 << 20) - 1, KvSide::V, 1022, Fault::Overflow),
+        ];
+        for f in ordered {
+            assert_eq!(KvFault::from_word(f.to_word()), Some(f));
+        }
+        assert!(ordered.map(KvFault::to_word).is_sorted_by(|a, b| a > b));
+        assert_eq!(KvFault::from_word(0), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! `kv/kv_encode` and `kv/kv_encode_f16` against their twins.
+
+use turbo_cpu::kv::cache::HeadFault;
+use turbo_cpu::kv::{kv_encode, kv_encode_f16};
+use turbo_gpu::kv::cache::{PoolPart, Rows};
+use turbo_gpu::kv::kv_encode::{KvEncode, KvFault, KvSide, NewHeads};
+use turbo_gpu::{Gpu, GpuError};
+use turbo_wgsl::{Kernel, Variant};
+
+use super::cache::{Shape, heads, kv_type};
+use crate::{Effort, Inputs, Parity, Tally};
+
+/// The cases of `kv/kv_encode`, or of `kv/kv_encode_f16`.
+pub(crate) enum Encode {
+    Coded,
+    F16,
+}
+
+impl Parity for Encode {
+    fn kernel(&self) -> &'static Kernel {
+        match self {
+            Self::Coded => &turbo_wgsl::kv::kv_encode::KERNEL,
+            Self::F16 => &turbo_wgsl::kv::kv_encode_f16::KERNEL,
+        }
+    }
+
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+        let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
+        for (i, shape) in Shape::all(kv_type(variant), n_heads, tokens).enumerate() {
+            let case = Case::new(&shape, i as u64);
+            let (pool, faults) = case.on_gpu(gpu, variant)?;
+            let (want_pool, want_faults) = case.of_twin();
+            for side in 0..2 {
+                let (got, width) = shape.heads(side, &pool);
+                let (want, _) = shape.heads(side, &want_pool);
+                let name = format!("{}, {}", shape.name(), ["K", "V"][side]);
+                tally.compare_bits(&name, &got, &want, width);
+            }
+            tally.compare_bits(&format!("{}, whole pool", shape.name()), &pool, &want_pool, pool.len());
+            tally.compare_bits(&format!("{}, faults", shape.name()), &faults, &want_faults, 1);
+        }
+        Ok(())
+    }
+}
+
+/// Values between the heads of one token and of the next in the buffers.
+const GAP: usize = 12;
+
+/// One batch: K and V of all tokens in one dispatch to a pool of two parts, then V again to another pool.
+struct Case<'a> {
+    shape: &'a Shape,
+    /// Heads of K and of V.
+    x: [Vec<f32>; 2],
+    /// What the pool holds before.
+    before: Vec<u32>,
+}
+
+impl<'a> Case<'a> {
+    fn new(shape: &'a Shape, seed: u64) -> Self {
+        let mut random = Inputs::new(1000 + seed);
+        let x = [0, 1].map(|side| {
+            let layout = &shape.sides[side].layout;
+            heads(layout, shape.slots.len() * layout.n_heads, &mut random)
+        });
+        let before = (0..shape.words()).map(|_| random.bits()).collect();
+        Self { shape, x, before }
+    }
+
+    fn of_twin(&self) -> (Vec<u32>, Vec<u32>) {
+        let mut pool = self.before.clone();
+        let mut first = [None; 2];
+        for side in 0..2 {
+            let cache = &self.shape.sides[side];
+            let coded = cache.layout.kv_type.is_coded();
+            let encode = if coded { kv_encode::kv_encode } else { kv_encode_f16::kv_encode_f16 };
+            first[side] = encode(cache, &self.x[side], &self.shape.slots, &mut pool).first().copied();
+        }
+        let word = |side: KvSide, fault: HeadFault| {
+            let HeadFault { token, head, fault } = fault;
+            KvFault { token: token as u32, side, head: head as u32, fault }.to_word()
+        };
+        let k = first[0].map_or(0, |f| word(KvSide::K, f));
+        let v = first[1].map_or(0, |f| word(KvSide::V, f));
+        (pool, vec![0, k.max(v), v, 0])
+    }
+
+    /// The pool, and the words of faults: none, of both sides together, of V alone, none.
+    fn on_gpu(&self, gpu: &Gpu, variant: &'static Variant) -> Result<(Vec<u32>, Vec<u32>), GpuError> {
+        let shape = self.shape;
+        let block_words = shape.sides[0].block_words;
+        let tokens = shape.slots.len();
+        let slots = gpu.upload("slots", &shape.slots)?;
+        let faults = gpu.upload("faults", &[0_u32; 4])?;
+        let x = [gpu.upload("k", &self.with_gaps(0))?, gpu.upload("v", &self.with_gaps(1))?];
+        let new = |side: usize| {
+            let cache = &shape.sides[side];
+            let row = (cache.layout.n_heads * cache.layout.head_dim + GAP) as u32;
+            let rows = Rows { bind: x[side].bind(), first: GAP as u32, row };
+            Some(NewHeads { rows, layout: cache.layout, offset: cache.offset as u32 })
+        };
+        let cut = shape.n_blocks / 2;
+        let (low, high) = self.before.split_at(cut * block_words);
+        let parts = [(0, gpu.upload("pool.0", low)?), (cut, gpu.upload("pool.1", high)?)];
+        let mut recorder = gpu.recorder("kv_encode");
+        for (first_block, words) in &parts {
+            let pool = PoolPart {
+                bind: words.bind(),
+                first_block: *first_block as u32,
+                blocks: (words.len() / block_words) as u32,
+                block_words: block_words as u32,
+            };
+            let (tokens, slots, faults) = (tokens as u32, slots.bind(), faults.bind());
+            let both = KvEncode { k: new(0), v: new(1), tokens, slots, pool, faults, fault: 1 };
+            both.record_with(&mut recorder, |_, _| Ok(variant))?;
+            // Again: it changes nothing but the word of faults.
+            KvEncode { k: None, fault: 2, ..both }.record_with(&mut recorder, |_, _| Ok(variant))?;
+        }
+        recorder.submit()?;
+        let mut pool = gpu.download(&parts[0].1, 0..low.len())?;
+        pool.extend(gpu.download(&parts[1].1, 0..high.len())?);
+        Ok((pool, gpu.download(&faults, 0..4)?))
+    }
+
+    /// The heads of a side with gaps of nan before every token's.
+    fn with_gaps(&self, side: usize) -> Vec<f32> {
+        let layout = &self.shape.sides[side].layout;
+        let rows = self.x[side].chunks_exact(layout.n_heads * layout.head_dim);
+        rows.flat_map(|row| [f32::NAN; GAP].into_iter().chain(row.iter().copied())).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! Proof that the GPU kernels and their CPU twins agree, on whatever device there is.
+//!
+//! Every kernel has one file here with the cases it is tried on; [`run`] tries all its variants and compares. The
+//! command `turbo-wgpu parity` and the tests run the same cases.
+
+mod inputs;
+mod kv;
+mod report;
+
+pub use inputs::Inputs;
+pub use report::{Outcome, Row, Tally, Verdict};
+
+use turbo_gpu::{Gpu, GpuError};
+use turbo_wgsl::{Kernel, Variant};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Every shape with few vectors: seconds on a software adapter.
+    Quick,
+    /// Every shape with at least 100,000 vectors per variant of an encoder.
+    Full,
+}
+
+impl Effort {
+    /// `quick` or `full`, whichever is asked for.
+    pub const fn of<T: Copy>(self, quick: T, full: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}
+
+/// The cases of one kernel.
+pub trait Parity: Sync {
+    /// The kernel.
+    fn kernel(&self) -> &'static Kernel;
+
+    /// Tries `variant` on `gpu` and counts what differs from the twin.
+    ///
+    /// # Errors
+    /// A failing device.
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError>;
+}
+
+/// One entry for every kernel, in the order of [`turbo_wgsl::KERNELS`].
+pub static ALL: &[&dyn Parity] = &[
+    &kv::kv_decode::Decode::Coded,
+    &kv::kv_decode::Decode::F16,
+    &kv::kv_encode::Encode::Coded,
+    &kv::kv_encode::Encode::F16,
+    &kv::rotate::Rotate,
+];
+
+/// Tries every variant of every kernel, or of those whose label contains `filter`; `progress` is told each row.
+///
+/// # Errors
+/// A failing device.
+pub fn run(
+    gpu: &Gpu,
+    effort: Effort,
+    filter: Option<&str>,
+    mut progress: impl FnMut(&Row),
+) -> Result<Vec<Row>, GpuError> {
+    let mut rows = Vec::new();
+    for parity in ALL {
+        for variant in parity.kernel().variants {
+            if filter.is_some_and(|f| !variant.label.contains(f)) {
+                continue;
+            }
+            let started = std::time::Instant::now();
+            let mut tally = Tally::default();
+            let unmet = gpu.capabilities().unmet(variant);
+            if unmet.is_none() {
+                parity.run(gpu, variant, effort, &mut tally)?;
+            }
+            let row = Row::new(parity.kernel(), variant, tally, unmet, started.elapsed());
+            progress(&row);
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,8 @@
+//! The command as users meet it: what it prints, what it refuses and how, and that its numbers are right.
+
+mod accuracy;
+mod commands;
+mod memory;
+mod program;
+mod refusals;
+mod serve;
