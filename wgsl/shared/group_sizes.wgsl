@@ -5,4 +5,4 @@ fn size_index(size: u32) -> u32 {
 }
 
 // f32 nearest 1 / sqrt(size).
-const INV_SQRT = vec4<f32>(0.25f, 0x1.6a09e8p-3f, 0.125f, 0x1.6a09e8p-4f);
+const INV_SQRT = vec4<f32>(0.25f, 0x1.6a09e6p-3f, 0.125f, 0x1.6a09e6p-4f);

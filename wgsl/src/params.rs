@@ -97,3 +97,61 @@ pub struct KvDecodeParams {
     /// Number of blocks that it has.
     pub blocks: u32,
 }
+
+/// Params of the kernels of the family `attention`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct AttentionParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Number of sequences.
+    pub sequences: u32,
+    /// K/V heads.
+    pub kv_heads: u32,
+    /// Query heads of a K/V head.
+    pub group: u32,
+    /// Values of a K head.
+    pub head_dim_k: u32,
+    /// Values of a V head.
+    pub head_dim_v: u32,
+    /// Words of codes of a K head of a token.
+    pub k_words: u32,
+    /// Words of codes of a V head of a token.
+    pub v_words: u32,
+    /// Words of a K unit: one head of one block.
+    pub k_unit: u32,
+    /// Words of a V unit.
+    pub v_unit: u32,
+    /// Words from one block of the K pool to the next.
+    pub k_block: u32,
+    /// Words from one block of the V pool to the next.
+    pub v_block: u32,
+    /// Words of a block before its K units.
+    pub k_first: u32,
+    /// Words of a block before its V units.
+    pub v_first: u32,
+    /// A query sees the last so many positions; 0: all.
+    pub window: u32,
+    /// Soft cap in Q16 log2 units; 0: none.
+    pub cap_limit: u32,
+    /// f32 nearest 2 / soft cap.
+    pub cap_factor: f32,
+    /// f32 nearest softmax scale * log2(e).
+    pub score_factor: f32,
+    /// Workgroups for the rows of a K/V head.
+    pub row_groups: u32,
+    /// Workgroups along the keys.
+    pub spans: u32,
+    /// Chunks of a workgroup.
+    pub span_chunks: u32,
+    /// Partials of a row.
+    pub slots: u32,
+    /// Scale blocks of a K head.
+    pub k_blocks: u32,
+    /// Scale blocks of a V head; 1 for f16.
+    pub v_blocks: u32,
+    /// Query heads of all tokens.
+    pub rows: u32,
+    /// 1 if there are attention sinks.
+    pub sinks: u32,
+}

@@ -77,6 +77,20 @@ pub enum BackendError {
         /// Names of the types that would do.
         supported: String,
     },
+    /// A tensor holds inf or nan where the whole model would come to nothing.
+    #[error(
+        "{file}: tensor {tensor} holds {found} at value {index}, expected finite numbers: the file is damaged or was converted wrongly"
+    )]
+    WeightValue {
+        /// The model file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Which value.
+        index: usize,
+        /// What it is.
+        found: f32,
+    },
     /// The cache or activations do not fit in memory.
     #[error("{what} needs {needed} MiB, {available} MiB are available: {hint}")]
     OutOfMemory {

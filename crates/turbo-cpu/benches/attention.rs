@@ -88,6 +88,7 @@ fn time(pool: &ThreadPool, simd: Simd, cache: &Cache, keys: usize, tokens: usize
             window: None,
             soft_cap: None,
             sinks: None,
+            key_bias: None,
             out: &mut out,
         };
         attention_with(pool, simd, job).expect("finite queries");

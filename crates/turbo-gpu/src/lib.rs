@@ -5,6 +5,7 @@
 //! pass. What a kernel needs and the device lacks is an error, never a silent substitute.
 
 mod adapters;
+pub mod attention;
 mod buffer;
 mod cache;
 mod capabilities;

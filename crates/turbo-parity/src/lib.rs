@@ -3,6 +3,7 @@
 //! Every kernel has one file here with the cases it is tried on; [`run`] tries all its variants and compares. The
 //! command `turbo-wgpu parity` and the tests run the same cases.
 
+pub mod attention;
 mod inputs;
 mod kv;
 mod report;
@@ -46,6 +47,11 @@ pub trait Parity: Sync {
 
 /// One entry for every kernel, in the order of [`turbo_wgsl::KERNELS`].
 pub static ALL: &[&dyn Parity] = &[
+    &attention::decode::Decode::Combine,
+    &attention::decode::Decode::CombineF16,
+    &attention::decode::Decode::Coded,
+    &attention::decode::Decode::F16,
+    &attention::query_codes::Codes,
     &kv::kv_decode::Decode::Coded,
     &kv::kv_decode::Decode::F16,
     &kv::kv_encode::Encode::Coded,

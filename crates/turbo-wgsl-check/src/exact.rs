@@ -4,7 +4,10 @@
 //! to its own accuracy. So in an Exact kernel a product goes through the opaque xor before an add sees it, and the
 //! functions do not occur. What hides in a variable is beyond this check; the parity tests are the proof.
 
-use naga::{BinaryOperator, Expression, Function, Handle, MathFunction, Module, ScalarKind, TypeInner};
+use naga::{
+    BinaryOperator, Block, Expression, Function, Handle, MathFunction, Module, ScalarKind, Span, Statement,
+    SubgroupOperation, TypeInner,
+};
 
 use crate::error::Stage;
 use crate::validate::{Refusal, Valid};
@@ -23,6 +26,11 @@ pub(crate) fn check(valid: &Valid, text: &str, allow: &[Allow]) -> Result<(), Re
     Ok(())
 }
 
+fn refusal(span: Span, text: &str, message: String) -> Refusal {
+    let line = span.is_defined().then(|| span.location(text).line_number as usize);
+    Refusal { stage: Stage::Exactness, line, message }
+}
+
 struct Checker<'a> {
     module: &'a Module,
     function: &'a Function,
@@ -34,12 +42,30 @@ impl Checker<'_> {
     fn check(&self, text: &str) -> Result<(), Refusal> {
         for (handle, expression) in self.function.expressions.iter() {
             if let Some(message) = self.problem(handle, expression) {
-                let span = self.function.expressions.get_span(handle);
-                let line = span.is_defined().then(|| span.location(text).line_number as usize);
-                return Err(Refusal { stage: Stage::Exactness, line, message });
+                return Err(refusal(self.function.expressions.get_span(handle), text, message));
             }
         }
-        Ok(())
+        self.subgroup_sum(&self.function.body).map_or(Ok(()), |span| {
+            let message = "subgroups add and multiply f32 in an order of their own: shuffle, and fix the order";
+            Err(refusal(span, text, message.to_owned()))
+        })
+    }
+
+    /// Where a subgroup adds or multiplies floats.
+    fn subgroup_sum(&self, block: &Block) -> Option<Span> {
+        block.span_iter().find_map(|(statement, span)| match statement {
+            Statement::SubgroupCollectiveOperation { op, argument, .. } => {
+                let ordered = matches!(op, SubgroupOperation::Add | SubgroupOperation::Mul) && self.is_float(*argument);
+                (ordered && !self.allow.contains(&Allow::IntegerValues)).then_some(*span)
+            }
+            Statement::Block(inner) => self.subgroup_sum(inner),
+            Statement::If { accept, reject, .. } => self.subgroup_sum(accept).or_else(|| self.subgroup_sum(reject)),
+            Statement::Switch { cases, .. } => cases.iter().find_map(|case| self.subgroup_sum(&case.body)),
+            Statement::Loop { body, continuing, .. } => {
+                self.subgroup_sum(body).or_else(|| self.subgroup_sum(continuing))
+            }
+            _ => None,
+        })
     }
 
     fn is_float(&self, handle: Handle<Expression>) -> bool {
@@ -67,6 +93,9 @@ impl Checker<'_> {
                 _ => None,
             },
             Expression::Math { fun, arg, .. } if self.is_float(*arg) => self.function_problem(*fun),
+            Expression::CooperativeMultiplyAdd { .. } if !allowed(Allow::IntegerValues) => {
+                Some("cooperative matrices add in an order of their own (allow = [\"integer_values\"])".to_owned())
+            }
             _ => None,
         }
     }

@@ -135,6 +135,16 @@ fn exact_kernels_keep_products_from_adds() {
         assert!(message.starts_with("wgsl/kernels/kv/k.wgsl:"), "{message}");
         compile(&sources(body, "", "{ bounded = 1e-6 }")).unwrap();
     }
+    let subgroup = ", features = [\"subgroup\"]";
+    let body = "#if SIZE == 32\nif i < 8u {\ny[i] = subgroupAdd(x[i]);\n}\n#endif";
+    let message = refused(&sources(body, subgroup, "\"exact\""));
+    assert!(message.contains("kernels/kv/k.wgsl:11: kv/k[special]: exactness: subgroups add"), "{message}");
+    compile(&sources(
+        &body.replace("x[i]", "i").replace("subgroup", "f32(subgroup").replace(");", "));"),
+        subgroup,
+        "\"exact\"",
+    ))
+    .unwrap();
     compile(&sources("y[i] = x[i] * 3.0;\nlet n = 3u * i + 1u;\ny[n] = 1.0;", "", "\"exact\"")).unwrap();
 }
 

@@ -32,13 +32,13 @@ struct RotateParams {
 
 const NAN = vec4<u32>(0x7fc00000u);
 #if N == 128
-const INV_SQRT = 0x1.6a09e8p-4f;
+const INV_SQRT = 0x1.6a09e6p-4f;
 #endif
 #if N == 64
 const INV_SQRT = 0.125f;
 #endif
 #if N == 32
-const INV_SQRT = 0x1.6a09e8p-3f;
+const INV_SQRT = 0x1.6a09e6p-3f;
 #endif
 #if N == 16
 const INV_SQRT = 0.25f;

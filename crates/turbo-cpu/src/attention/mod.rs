@@ -10,6 +10,7 @@
 //! single task folds them.
 
 pub mod exact;
+pub mod key_bias;
 pub mod twin;
 
 mod float_sums;
@@ -22,6 +23,7 @@ mod span;
 mod tiles;
 mod write;
 
+pub use key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 pub use run::{attention, attention_with};
 pub use simd::Simd;
 pub use write::{KvFault, KvSide, kv_write};
@@ -54,6 +56,8 @@ pub struct AttentionJob<'a> {
     pub soft_cap: Option<f32>,
     /// One logit per query head that takes part in the softmax without a value.
     pub sinks: Option<&'a [f32]>,
+    /// What the stored keys lack, if anything.
+    pub key_bias: Option<KeyBiasTable<'a>>,
     /// Receives [n_tokens][n_heads * head_dim_v].
     pub out: &'a mut [f32],
 }

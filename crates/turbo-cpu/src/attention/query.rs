@@ -6,8 +6,9 @@ use turbo_quant::KvType;
 use turbo_quant::kv::quantize_query;
 
 use super::AttentionFault;
+use super::exact::bias::{Factors, factors};
 use super::shape::Shape;
-use super::simd::ScoreRow;
+use super::simd::{BiasRow, ScoreRow};
 
 /// Rows of one K/V head: row r is token r / group of the task, head r % group of the group.
 #[derive(Default)]
@@ -20,6 +21,10 @@ pub(super) struct QueryRows {
     mults: Vec<f32>,
     /// f16 K: [row][padded value].
     plain: Vec<f32>,
+    /// Key bias: [row][factors of cosines, of sines][pair].
+    bias_factors: Vec<f32>,
+    /// Key bias: the rest of every row.
+    bias_rows: Vec<Factors>,
     q16: Vec<i16>,
     rotated: Vec<f32>,
 }
@@ -45,11 +50,20 @@ impl QueryRows {
             self.plain.clear();
             self.plain.resize(rows * Shape::padded(d), 0.0);
         }
+        if let Some(table) = shape.score_bias() {
+            self.bias_factors.resize(rows * 2 * table.turns.width(), 0.0);
+            self.bias_rows.clear();
+        }
         for (t, token) in tokens.enumerate() {
             for g in 0..group {
                 let head = kv_head * group + g;
                 let q = &shape.q[(token * shape.n_heads + head) * d..][..d];
                 self.row(shape, t * group + g, q).ok_or(AttentionFault { token, head })?;
+                if let Some(table) = shape.score_bias() {
+                    let width = table.turns.width();
+                    let (a, c) = self.bias_factors[(t * group + g) * 2 * width..][..2 * width].split_at_mut(width);
+                    self.bias_rows.push(factors(table, kv_head, q, shape.scale_log2e, a, c));
+                }
             }
         }
         Ok(())
@@ -96,6 +110,11 @@ impl QueryRows {
             bias: &self.bias[row * planes * blocks..][..planes * blocks],
             mults: &self.mults[row * blocks..][..blocks],
         }
+    }
+
+    /// A row of a slot with a key bias, whose rotation has `width` pairs.
+    pub(super) fn biased(&self, row: usize, width: usize) -> BiasRow<'_> {
+        BiasRow { factors: &self.bias_factors[row * 2 * width..][..2 * width], row: self.bias_rows[row] }
     }
 
     /// A plain row, padded with zeros.

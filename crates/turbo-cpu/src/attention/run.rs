@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use turbo_backend::BLOCK_TOKENS;
+
 use super::shape::Shape;
 use super::simd::Simd;
 use super::span::{Sums, each_chunk};
@@ -32,7 +34,7 @@ struct Task<'a> {
 /// The first query (by token, then head) that holds inf or nan; the output is unusable then.
 ///
 /// # Panics
-/// When `q`, `out`, `sinks`, the block table or a pool is shorter than the job says.
+/// When `q`, `out`, `sinks`, the block table or a pool is shorter than the job says, or the key bias does not fit it.
 pub fn attention(pool: &ThreadPool, job: AttentionJob<'_>) -> Result<(), AttentionFault> {
     attention_with(pool, Simd::best(), job)
 }
@@ -52,6 +54,11 @@ pub fn attention_with(pool: &ThreadPool, simd: Simd, job: AttentionJob<'_>) -> R
     assert_eq!(out.len(), job.n_tokens * job.n_heads * job.layer.v.head_dim, "length of the attention output");
     if out.is_empty() {
         return Ok(());
+    }
+    if let Some(table) = job.key_bias {
+        let tiles = (job.start + job.n_tokens).div_ceil(BLOCK_TOKENS);
+        assert!(table.turns.n_tiles() >= tiles, "the key bias reaches over fewer than {tiles} tiles");
+        assert_eq!(table.slot.head_dim(), job.layer.k.head_dim, "head size of the key bias");
     }
     let shape = Shape::new(simd, &job);
     let tokens_per_task = tokens_per_task(&shape, job.n_tokens, pool.threads());

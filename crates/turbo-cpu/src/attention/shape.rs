@@ -8,8 +8,9 @@ use turbo_quant::kv::block_shift;
 
 use super::AttentionJob;
 use super::exact::cap::SoftCap;
+use super::key_bias::KeyBiasTable;
 use super::exact::tile::{NARROW, WIDE, WeightWidth};
-use super::simd::{LANES, Simd, Unpack};
+use super::simd::{BiasTile, LANES, Simd, Unpack};
 
 /// The read-only side of a job, with what follows from it.
 pub(super) struct Shape<'a> {
@@ -20,6 +21,7 @@ pub(super) struct Shape<'a> {
     pub(super) blocks: &'a [u32],
     pub(super) q: &'a [f32],
     pub(super) sinks: Option<&'a [f32]>,
+    pub(super) key_bias: Option<KeyBiasTable<'a>>,
     pub(super) start: usize,
     pub(super) n_heads: usize,
     pub(super) window: Option<usize>,
@@ -54,6 +56,7 @@ impl<'a> Shape<'a> {
             blocks: job.blocks,
             q: job.q,
             sinks: job.sinks,
+            key_bias: job.key_bias,
             start: job.start,
             n_heads: job.n_heads,
             window: job.window,
@@ -77,6 +80,18 @@ impl<'a> Shape<'a> {
     /// Planes of i8 that a coded query takes.
     pub(super) fn planes(&self) -> usize {
         if self.layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 }
+    }
+
+    /// The bias to be added to the scores of coded keys.
+    pub(super) fn score_bias(&self) -> Option<KeyBiasTable<'a>> {
+        self.key_bias.filter(|_| self.coded_k())
+    }
+
+    /// Its constants for one tile.
+    pub(super) fn bias_tile(table: KeyBiasTable<'a>, tile: usize) -> BiasTile<'a> {
+        let turns = table.turns;
+        let (cos, sin) = turns.tile(tile);
+        BiasTile { cos, sin, fast: turns.fast(), weights: turns.weights(), columns: turns.columns() }
     }
 
     /// Whether the values are summed in integers.

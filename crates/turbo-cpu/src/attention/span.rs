@@ -64,6 +64,8 @@ struct Scratch {
     keys: KeyTile,
     values: ValueTile,
     part: Vec<i32>,
+    /// Factors of a key bias turned to a tile.
+    turned: Vec<f32>,
 }
 
 thread_local! {
@@ -125,11 +127,11 @@ impl Scratch {
             for row in t * group..(t + 1) * group {
                 match sums {
                     Sums::Int(sums) => {
-                        let scores = self.int_scores(shape, row, range);
+                        let scores = self.int_scores(shape, row, tile, range);
                         sums.add_tile(shape, row, &scores, range, &self.values, &mut self.part);
                     }
                     Sums::Float(sums) => {
-                        let scores = self.float_scores(shape, row, range);
+                        let scores = self.float_scores(shape, row, tile, range);
                         sums.add_tile(shape, row, &scores, range, &self.values);
                     }
                 }
@@ -138,9 +140,9 @@ impl Scratch {
     }
 
     /// Q16 scores of a row, capped.
-    fn int_scores(&self, shape: &Shape<'_>, row: usize, (from, to): (usize, usize)) -> Keys<i32> {
+    fn int_scores(&mut self, shape: &Shape<'_>, row: usize, tile: usize, (from, to): (usize, usize)) -> Keys<i32> {
         let mut scores = if shape.coded_k() {
-            self.coded_scores(shape, row)
+            self.coded_scores(shape, row, tile)
         } else {
             let query = self.queries.plain(shape, row);
             shape.simd.dots(query, &self.keys.plain, shape.scale_log2e, from, to).map(from_log2)
@@ -151,15 +153,22 @@ impl Scratch {
         scores
     }
 
-    fn coded_scores(&self, shape: &Shape<'_>, row: usize) -> Keys<i32> {
+    fn coded_scores(&mut self, shape: &Shape<'_>, row: usize, tile: usize) -> Keys<i32> {
         let keys = ScoreTile { levels: &self.keys.levels, scales: &self.keys.scales, sizes: &shape.k_sizes };
-        shape.simd.scores(self.queries.coded(shape, row), keys)
+        let mut scores = shape.simd.scores(self.queries.coded(shape, row), keys);
+        if let Some(table) = shape.score_bias() {
+            let width = table.turns.width();
+            self.turned.resize(2 * width, 0.0);
+            let (row, tile) = (self.queries.biased(row, width), Shape::bias_tile(table, tile));
+            shape.simd.add_bias(row, tile, &mut self.turned, &mut scores);
+        }
+        scores
     }
 
     /// Float scores of a row in log2 units, capped.
-    fn float_scores(&self, shape: &Shape<'_>, row: usize, (from, to): (usize, usize)) -> Keys<f32> {
+    fn float_scores(&mut self, shape: &Shape<'_>, row: usize, tile: usize, (from, to): (usize, usize)) -> Keys<f32> {
         if shape.coded_k() {
-            return self.int_scores(shape, row, (from, to)).map(|s| s as f32 * (1.0 / 65536.0));
+            return self.int_scores(shape, row, tile, (from, to)).map(|s| s as f32 * (1.0 / 65536.0));
         }
         let query = self.queries.plain(shape, row);
         let mut scores = shape.simd.dots(query, &self.keys.plain, shape.scale_log2e, from, to);

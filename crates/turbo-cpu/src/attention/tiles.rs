@@ -17,6 +17,8 @@ pub(super) struct KeyTile {
     /// f16: [key][padded value].
     pub(super) plain: Vec<f32>,
     rows: Vec<i8>,
+    /// The key bias at the middle of the tile.
+    turned: Vec<f32>,
 }
 
 /// Values of a tile. Slots outside the expanded range hold leftovers.
@@ -71,7 +73,8 @@ impl KeyTile {
         let side = &shape.layer.k;
         let (codes, scales) = side.unit(shape.k_pool, shape.blocks[tile] as usize, kv_head);
         if !shape.coded_k() {
-            return expand_f16(shape.simd, side, codes, keys, &mut self.plain);
+            expand_f16(shape.simd, side, codes, keys, &mut self.plain);
+            return self.add_bias(shape, kv_head, tile, keys);
         }
         self.levels.resize(TILE * side.head_dim, 0);
         let rows = levels_of(shape.simd, &shape.k_unpack, codes, keys, &mut self.rows);
@@ -79,6 +82,20 @@ impl KeyTile {
         self.scales.resize(shape.k_sizes.len(), [0.0; TILE]);
         for (out, words) in self.scales.iter_mut().zip(scale_words(scales)) {
             shape.simd.widen(words, out);
+        }
+    }
+}
+
+impl KeyTile {
+    /// Adds the key bias to the f32 keys.
+    fn add_bias(&mut self, shape: &Shape<'_>, kv_head: usize, tile: usize, keys: &Range<usize>) {
+        let Some(table) = shape.key_bias else { return };
+        table.turned(kv_head, tile, &mut self.turned);
+        let d = shape.layer.k.head_dim;
+        for t in keys.clone() {
+            let (cos, sin) = table.turns.step(t);
+            let key = &mut self.plain[t * Shape::padded(d)..][..d];
+            shape.simd.turn_key(table.turns.style(), &self.turned, cos, sin, key);
         }
     }
 }

@@ -11,10 +11,12 @@ use turbo_quant::kv::{Fault, block_shift, levels_head, quantize_query};
 use turbo_quant::turbo::exact::f32_from_f16;
 use turbo_quant::turbo::rotate::{Direction, rotate_head};
 
+use super::exact::bias::{Factors, bias_score, column_factors, factors};
 use super::exact::cap::SoftCap;
 use super::exact::score::{block_score, from_log2, sink};
 use super::exact::state::State;
 use super::exact::tile::{NARROW, ScaleParts, WIDE, denominator, powers, weighted_sum, weights};
+use super::key_bias::KeyBiasTable;
 use super::exact::{exp2::exp2, fold::Denominator};
 
 /// The cache of one K/V head of one sequence.
@@ -30,6 +32,8 @@ pub struct HeadCache<'a> {
     pub blocks: &'a [u32],
     /// Which K/V head.
     pub kv_head: usize,
+    /// What the stored keys lack, if anything.
+    pub key_bias: Option<KeyBiasTable<'a>>,
 }
 
 /// What one query head asks.
@@ -51,8 +55,15 @@ pub struct HeadQuery<'a> {
 
 /// A prepared query.
 enum Query {
-    Coded { q: Vec<i16>, mults: Vec<f32> },
+    Coded { q: Vec<i16>, mults: Vec<f32>, bias: Option<Bias> },
     Plain { q: Vec<f64>, scale_log2: f64 },
+}
+
+/// A prepared query of a slot with a key bias: factors of the cosines and sines of the pairs, and the rest.
+struct Bias {
+    a: Vec<f32>,
+    c: Vec<f32>,
+    factors: Factors,
 }
 
 /// Scores of the visible keys of a tile.
@@ -68,7 +79,7 @@ enum Scores {
 pub fn attend(cache: &HeadCache<'_>, query: &HeadQuery<'_>, out: &mut [f32]) -> Result<(), Fault> {
     let end = query.position + 1;
     let visible = query.window.map_or(0, |w| end.saturating_sub(w))..end;
-    let prepared = prepare(cache.layer, query)?;
+    let prepared = prepare(cache, query)?;
     if cache.layer.v.kv_type == KvType::F16 {
         attend_f16(cache, query, &prepared, visible, out);
         return Ok(());
@@ -109,7 +120,8 @@ fn visible_in(tile: usize, visible: &Range<usize>) -> Range<usize> {
     at(visible.start)..at(visible.end)
 }
 
-fn prepare(layer: &KvLayer, query: &HeadQuery<'_>) -> Result<Query, Fault> {
+fn prepare(cache: &HeadCache<'_>, query: &HeadQuery<'_>) -> Result<Query, Fault> {
+    let layer = cache.layer;
     if layer.k.kv_type == KvType::F16 {
         if query.q.iter().any(|v| !v.is_finite()) {
             return Err(Fault::NonFinite);
@@ -123,7 +135,12 @@ fn prepare(layer: &KvLayer, query: &HeadQuery<'_>) -> Result<Query, Fault> {
     let scale = (f64::from(query.scale) * std::f64::consts::LOG2_E) as f32;
     let sizes = layer.k.kv_type.scale_block_sizes(d);
     let mults = sizes.iter().map(|&n| codes.score_mult(scale, layer.k.kv_type, n)).collect();
-    Ok(Query::Coded { q, mults })
+    let bias = cache.key_bias.map(|table| {
+        let (mut a, mut c) = (vec![0.0; table.turns.width()], vec![0.0; table.turns.width()]);
+        let factors = factors(table, cache.kv_head, query.q, scale, &mut a, &mut c);
+        Bias { a, c, factors }
+    });
+    Ok(Query::Coded { q, mults, bias })
 }
 
 /// Scores of the keys of a tile; in Q16 where the query is coded or `integers` are asked for.
@@ -138,7 +155,16 @@ fn scores(
     let cap = query.soft_cap.map(SoftCap::new);
     let capped = |s: i32| cap.map_or(s, |cap| cap.apply(s));
     match prepared {
-        Query::Coded { q, mults } => Scores::Q16(keys.map(|t| capped(coded_score(cache, q, mults, tile, t))).collect()),
+        Query::Coded { q, mults, bias } => {
+            let mut scores: Vec<i32> = keys.clone().map(|t| coded_score(cache, q, mults, tile, t)).collect();
+            if let (Some(table), Some(Bias { a, c, factors })) = (cache.key_bias, bias) {
+                let columns = column_factors(table, tile, a, c, *factors);
+                for (score, t) in scores.iter_mut().zip(keys) {
+                    *score += bias_score(table, &columns, t, factors.mult);
+                }
+            }
+            Scores::Q16(scores.into_iter().map(capped).collect())
+        }
         Query::Plain { q, scale_log2 } => {
             let plain = |t| dot_f16(cache, q, tile, t) * scale_log2;
             if integers {
@@ -202,7 +228,12 @@ fn f16_head(codes: &[u32], words: usize, t: usize) -> impl Iterator<Item = f64> 
 fn dot_f16(cache: &HeadCache<'_>, q: &[f64], tile: usize, t: usize) -> f64 {
     let layout = &cache.layer.k;
     let (codes, _) = layout.unit(cache.k_pool, cache.blocks[tile] as usize, cache.kv_head);
-    f16_head(codes, layout.code_words, t).zip(q).map(|(k, q)| k * q).sum()
+    let mut key: Vec<f64> = f16_head(codes, layout.code_words, t).collect();
+    if let Some(table) = cache.key_bias {
+        let bias = table.key(cache.kv_head, tile * BLOCK_TOKENS + t);
+        key.iter_mut().zip(bias).for_each(|(k, b)| *k += b);
+    }
+    key.iter().zip(q).map(|(k, q)| k * q).sum()
 }
 
 /// The reference of V f16, in float64.

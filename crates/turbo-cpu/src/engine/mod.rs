@@ -2,13 +2,15 @@
 
 mod backend;
 mod batch;
+mod forms;
+mod biases;
 mod steps;
 mod weights;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use turbo_backend::plan::{Plan, Step, ValueId};
+use turbo_backend::plan::{Plan, ValueId};
 use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, PoolId};
 use turbo_gguf::GgufFile;
 
@@ -17,6 +19,7 @@ use crate::ops::RopeAngles;
 use crate::pool::ThreadPool;
 pub use backend::CpuBackend;
 use batch::Rows;
+use biases::KeyBiases;
 use weights::Weights;
 
 /// f32 values that all activations of a batch together may take: 48 MiB.
@@ -47,23 +50,25 @@ pub struct CpuEngine {
     /// The value that `activations` was prepared from, while it is unchanged.
     prepared: Option<ValueId>,
     activations: Activations,
-    /// The forms of every value that the products reading it need.
+    /// The forms in which the product of every step takes its input.
     forms: Vec<Forms>,
     angles: Vec<RopeAngles>,
+    key_biases: KeyBiases,
 }
 
 impl CpuEngine {
     /// Gets `plan` ready to run with the weights of `file`.
     ///
     /// # Errors
-    /// A tensor that is missing or has a type without a kernel.
+    /// A tensor that is missing or has a type without a kernel, a key bias that holds inf or nan.
     pub fn new(plan: Arc<Plan>, file: Arc<GgufFile>, threads: Arc<ThreadPool>) -> Result<Self, BackendError> {
         let weights = Weights::new(&plan, file)?;
         let width: usize = plan.values.iter().filter(|v| v.width != plan.n_vocab).map(|v| v.width).sum();
         Ok(Self {
             max_batch: (ACTIVATION_VALUES / width.max(1)).clamp(16, MAX_BATCH),
             values: vec![Vec::new(); plan.values.len()],
-            forms: forms(&plan, &weights)?,
+            forms: forms::forms(&plan, |id| Ok(weights.matrix(id)?.ty))?,
+            key_biases: KeyBiases::new(&plan, &weights)?,
             angles: plan.ropes.iter().map(|_| RopeAngles::default()).collect(),
             plan,
             threads,
@@ -144,6 +149,7 @@ impl Engine for CpuEngine {
         for (angles, table) in self.angles.iter_mut().zip(&self.plan.ropes) {
             angles.prepare(table, &rows.positions);
         }
+        self.key_biases.reach(items.iter().map(|item| item.start + item.tokens.len()).max().unwrap_or(0));
         self.prepared = None;
         let plan = Arc::clone(&self.plan);
         for (index, step) in plan.steps.iter().enumerate() {
@@ -155,28 +161,6 @@ impl Engine for CpuEngine {
         logits.extend_from_slice(&self.values[plan.logits.0 as usize][..rows.len() * plan.n_vocab]);
         Ok(())
     }
-}
-
-/// Which forms of its value each product of the plan reads.
-///
-/// The results of gated activations are taken in wide. A few of them are far larger than the rest,
-/// and codes of 8 bits leave little of their neighbours: enough to make the noise of a q8_0 KV cache
-/// several times as large as it is (docs/perf/cpu.md).
-fn forms(plan: &Plan, weights: &Weights) -> Result<Vec<Forms>, BackendError> {
-    let mut types = vec![Vec::new(); plan.values.len()];
-    let mut wide = vec![false; plan.values.len()];
-    let mode = std::env::var("TURBO_WIDE").unwrap_or("down".into());
-    for step in &plan.steps {
-        match step {
-            Step::MatMul { x, weight, out, .. } => {
-                types[x.0 as usize].push(weights.matrix(*weight)?.ty);
-                wide[x.0 as usize] |= mode == "all" || mode.contains("logits") && *out == plan.logits;
-            }
-            Step::GatedAct { gate, .. } => wide[gate.0 as usize] |= mode.contains("down"),
-            _ => {}
-        }
-    }
-    Ok(types.iter().zip(wide).map(|(types, wide)| Forms::of(types).with_wide(wide)).collect())
 }
 
 /// Zeroed words that take no memory before they are written; `None` if the system refuses.

@@ -25,7 +25,7 @@ impl CpuEngine {
         match *step {
             Step::Embed { table, out, scale } => self.embed(table, out, scale, items)?,
             Step::RmsNorm { x, weight, out, eps } => self.rms_norm(x, weight, out, eps, n),
-            Step::MatMul { x, weight, bias, out } => self.mat_mul(x, weight, bias, out, n)?,
+            Step::MatMul { x, weight, bias, out } => self.mat_mul(index, x, weight, bias, out, n)?,
             Step::Rope { x, head_dim, rope } => self.rope(x, head_dim, rope, n),
             Step::KvWrite { slot, k, v } => self.kv_write(index, slot, k, v, items)?,
             Step::Attention { slot, q, out, ref spec } => self.attention(index, slot, q, out, spec, items)?,
@@ -115,18 +115,20 @@ impl CpuEngine {
     }
 
     fn rms_norm(&mut self, x: ValueId, weight: WeightId, out: ValueId, eps: f32, n: usize) {
-        if x != out {
-            let len = n * self.plan.width(x);
-            let mut buffer = self.take(out, n);
-            buffer[..len].copy_from_slice(self.rows(x, n));
-            self.put(out, buffer);
-        }
-        let factors = self.weights.vector(weight).to_vec();
-        self.each_row(out, n, |_, row| ops::rms_norm(row, &factors, eps));
+        let width = self.plan.width(x);
+        let mut buffer = self.take(out, n);
+        let factors = self.weights.vector(weight);
+        let from = (x != out).then(|| self.rows(x, n));
+        self.threads.run_pieces(&mut buffer[..n * width], ROWS_PER_TASK * width, |task, rows| match from {
+            None => ops::rms_norm(rows, factors, eps),
+            Some(from) => ops::rms_norm_to(rows, &from[task * ROWS_PER_TASK * width..][..rows.len()], factors, eps),
+        });
+        self.put(out, buffer);
     }
 
     fn mat_mul(
         &mut self,
+        index: usize,
         x: ValueId,
         weight: WeightId,
         bias: Option<WeightId>,
@@ -137,7 +139,7 @@ impl CpuEngine {
         let matrix = self.weights.matrix(weight)?;
         if self.prepared != Some(x) {
             let width = self.plan.width(x);
-            let forms = self.forms[x.0 as usize];
+            let forms = self.forms[index];
             self.activations.prepare(&self.threads, &self.values[x.0 as usize][..n * width], n, width, forms);
             self.prepared = Some(x);
         }
@@ -205,6 +207,7 @@ impl CpuEngine {
                 scale: spec.scale,
                 window: spec.window,
                 soft_cap: spec.soft_cap,
+                key_bias: self.key_biases.of(slot),
                 sinks: spec.sinks.map(|id| self.weights.vector(id)),
                 q: &self.values[q.0 as usize][row * width_q..][..n * width_q],
                 out: &mut buffer[row * width_out..][..n * width_out],

@@ -33,6 +33,11 @@ impl Weights {
         Ok(Self { file, shapes: plan.weights.clone(), loaded })
     }
 
+    /// The file's path, for messages.
+    pub(super) fn path(&self) -> String {
+        self.file.path().to_string()
+    }
+
     /// A weight as a matrix.
     pub(super) fn matrix(&self, id: WeightId) -> Result<WeightRef<'_>, BackendError> {
         let shape = &self.shapes[id.0 as usize];

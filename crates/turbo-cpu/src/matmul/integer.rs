@@ -38,13 +38,15 @@ fn by_rows(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, shape: Shape, x: 
         let rows = first..(first + step).min(w.rows);
         SCRATCH.with_borrow_mut(|(planes, _)| {
             planes.resize(shape, if fused.is_some() { 0 } else { w.cols });
+            let mut inputs = [x.int8_row(0); PANEL_TOKENS];
+            (1..tokens.min(PANEL_TOKENS)).for_each(|token| inputs[token] = x.int8_row(token));
             for row in rows {
                 let bytes = &w.data[row * row_bytes..][..row_bytes];
                 if fused.is_none() {
                     planes.expand(w.ty, w.cols, bytes);
                 }
                 for token in 0..tokens {
-                    let input = x.int8_row(token);
+                    let input = if token < PANEL_TOKENS { inputs[token] } else { x.int8_row(token) };
                     let value = match fused {
                         // SAFETY: the level is available, which `matmul_at` checks.
                         Some(fused) => unsafe { fused(bytes, input) },
@@ -140,8 +142,8 @@ fn panel_layout(level: Level) -> Option<Layout> {
 fn tiles(level: Level, panel: &Panel, shape: Shape, x: &Activations, put: &mut dyn FnMut(usize, &[f32])) {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
-        use super::tile::{self, Outputs, ROWS};
-        let mut outputs: Outputs = [[0.0; ROWS]; TILE];
+        use super::tile::{self, Scratch};
+        let mut scratch = Scratch::new();
         for (tile, packed) in x.packed().enumerate() {
             let first = tile * TILE;
             let count = TILE.min(x.tokens() - first);
@@ -149,19 +151,19 @@ fn tiles(level: Level, panel: &Panel, shape: Shape, x: &Activations, put: &mut d
             unsafe {
                 match level {
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => tile::maddubs::tile(panel, shape, packed, count, &mut outputs),
+                    Level::Avx2 => tile::maddubs::tile(panel, shape, packed, count, &mut scratch),
                     #[cfg(target_arch = "x86_64")]
-                    Level::AvxVnni => tile::avxvnni::tile(panel, shape, packed, count, &mut outputs),
+                    Level::AvxVnni => tile::avxvnni::tile(panel, shape, packed, count, &mut scratch),
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx512Vnni => tile::avx512vnni::tile(panel, shape, packed, count, &mut outputs),
+                    Level::Avx512Vnni => tile::avx512vnni::tile(panel, shape, packed, count, &mut scratch),
                     #[cfg(target_arch = "aarch64")]
-                    Level::Neon => tile::neon_long::tile(panel, shape, packed, count, &mut outputs),
+                    Level::Neon => tile::neon_long::tile(panel, shape, packed, count, &mut scratch),
                     #[cfg(target_arch = "aarch64")]
-                    Level::NeonDot => tile::neon_sdot::tile(panel, shape, packed, count, &mut outputs),
+                    Level::NeonDot => tile::neon_sdot::tile(panel, shape, packed, count, &mut scratch),
                     _ => unreachable!("{} has no panels", level.name()),
                 }
             }
-            for (token, values) in outputs[..count].iter().enumerate() {
+            for (token, values) in scratch.outputs[..count].iter().enumerate() {
                 put(first + token, values);
             }
         }

@@ -23,8 +23,20 @@ pub(crate) const ROWS: usize = 32;
 /// The blocks of a tile of tokens, and their second plane; empty unless the activations are wide.
 pub(crate) type Tile<'a> = (&'a [PackedBlock], &'a [Words]);
 
-/// Outputs of a tile: `[token][row]`.
-pub(crate) type Outputs = [[f32; ROWS]; TILE];
+/// What the tiles of a panel work with, one after the other.
+#[repr(C, align(64))]
+pub(crate) struct Scratch {
+    /// `[lane][token][row]`; a tile does not read what the one before left.
+    lanes: [[[f32; ROWS]; TILE]; LANES],
+    /// Outputs of a tile: `[token][row]`.
+    pub(crate) outputs: [[f32; ROWS]; TILE],
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { lanes: [[[0.0; ROWS]; TILE]; LANES], outputs: [[0.0; ROWS]; TILE] }
+    }
+}
 
 macro_rules! tile_kernel {
     (
@@ -46,26 +58,26 @@ macro_rules! tile_kernel {
 
             /// Products of `panel` with the first `count` tokens of a tile.
             #[target_feature(enable = $features)]
-            pub(crate) fn tile(panel: &Panel, shape: Shape, x: Tile<'_>, count: usize, out: &mut Outputs) {
+            pub(crate) fn tile(panel: &Panel, shape: Shape, x: Tile<'_>, count: usize, scratch: &mut Scratch) {
                 assert!(panel.rows == ROWS && panel.blocks == x.0.len() && count <= TILE);
                 assert!(x.1.is_empty() || x.1.len() == x.0.len());
                 let mut done = 0;
                 while done < count {
                     match count - done {
                         n if n >= 8 && $most >= 8 => {
-                            shaped::<8>(panel, shape, x, done, out);
+                            shaped::<8>(panel, shape, x, done, scratch);
                             done += 8;
                         }
                         n if n >= 4 => {
-                            shaped::<4>(panel, shape, x, done, out);
+                            shaped::<4>(panel, shape, x, done, scratch);
                             done += 4;
                         }
                         n if n >= 2 => {
-                            shaped::<2>(panel, shape, x, done, out);
+                            shaped::<2>(panel, shape, x, done, scratch);
                             done += 2;
                         }
                         _ => {
-                            shaped::<1>(panel, shape, x, done, out);
+                            shaped::<1>(panel, shape, x, done, scratch);
                             done += 1;
                         }
                     }
@@ -74,16 +86,16 @@ macro_rules! tile_kernel {
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: Tile<'_>, first: usize, out: &mut Outputs) {
+            fn shaped<const T: usize>(panel: &Panel, shape: Shape, x: Tile<'_>, first: usize, scratch: &mut Scratch) {
                 match (shape.halves, shape.mins, !x.1.is_empty()) {
-                    (false, false, false) => product::<T, false, false, false>(panel, x, first, out),
-                    (false, true, false) => product::<T, false, true, false>(panel, x, first, out),
-                    (true, false, false) => product::<T, true, false, false>(panel, x, first, out),
-                    (true, true, false) => product::<T, true, true, false>(panel, x, first, out),
-                    (false, false, true) => product::<T, false, false, true>(panel, x, first, out),
-                    (false, true, true) => product::<T, false, true, true>(panel, x, first, out),
-                    (true, false, true) => product::<T, true, false, true>(panel, x, first, out),
-                    (true, true, true) => product::<T, true, true, true>(panel, x, first, out),
+                    (false, false, false) => product::<T, false, false, false>(panel, x, first, scratch),
+                    (false, true, false) => product::<T, false, true, false>(panel, x, first, scratch),
+                    (true, false, false) => product::<T, true, false, false>(panel, x, first, scratch),
+                    (true, true, false) => product::<T, true, true, false>(panel, x, first, scratch),
+                    (false, false, true) => product::<T, false, false, true>(panel, x, first, scratch),
+                    (false, true, true) => product::<T, false, true, true>(panel, x, first, scratch),
+                    (true, false, true) => product::<T, true, false, true>(panel, x, first, scratch),
+                    (true, true, true) => product::<T, true, true, true>(panel, x, first, scratch),
                 }
             }
 
@@ -94,43 +106,48 @@ macro_rules! tile_kernel {
                 panel: &Panel,
                 (x, fine): Tile<'_>,
                 first: usize,
-                out: &mut Outputs,
+                scratch: &mut Scratch,
             ) {
                 assert!(first + T <= TILE);
-                let mut lanes = [[[$zero_ps(); V]; T]; LANES];
                 let words = panel.words.as_chunks::<{ BLOCK_WORDS * ROWS }>().0;
                 for (block, (words, x)) in words.iter().zip(x).enumerate() {
-                    let planes = (&x.words, if WIDE { &fine[block] } else { &x.words });
+                    let planes = [&x.words, if WIDE { &fine[block] } else { &x.words }];
                     let mut values = [[$zero_ps(); V]; T];
-                    if HALVES {
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }, WIDE>(words, planes, &x.biases[1], 0, first);
-                        scale::<T>(&mut values, dots, scales(&panel.low, block), false);
-                        let dots = sums::<T, { BLOCK_WORDS / 2 }, WIDE>(words, planes, &x.biases[2], BLOCK_WORDS / 2, first);
-                        scale::<T>(&mut values, dots, scales(&panel.high, block), true);
-                        if MINS {
-                            subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
-                            subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
-                        }
-                    } else {
-                        let dots = sums::<T, BLOCK_WORDS, WIDE>(words, planes, &x.biases[0], 0, first);
-                        scale::<T>(&mut values, dots, scales(&panel.low, block), false);
-                        if MINS {
-                            subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
-                        }
+                    // One place that calls `sums`, so that it is inlined.
+                    for part in 0..if HALVES { 2 } else { 1 } {
+                        let (sums_of, from, len) =
+                            if HALVES { (1 + part, part * BLOCK_WORDS / 2, BLOCK_WORDS / 2) } else { (0, 0, BLOCK_WORDS) };
+                        let dots = sums::<T, WIDE>(words, planes, &x.biases[sums_of], from..from + len, first);
+                        let by = if part == 0 { &panel.low } else { &panel.high };
+                        scale::<T>(&mut values, dots, scales(by, block), part == 1);
                     }
-                    let lane = &mut lanes[block % LANES];
+                    if HALVES && MINS {
+                        subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
+                        subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
+                    } else if MINS {
+                        subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
+                    }
+                    let lane = &mut scratch.lanes[block % LANES];
                     for t in 0..T {
                         let scale = $set1_ps(x.scales[first + t]);
                         for v in 0..V {
-                            lane[t][v] = $fmadd(values[t][v], scale, lane[t][v]);
+                            let lane = &mut lane[t][v * $lanes..][..$lanes];
+                            // SAFETY: `lane` is as long as a vector, here and below.
+                            let before = if block < LANES { $zero_ps() } else { unsafe { $load_ps(lane.as_ptr()) } };
+                            // SAFETY: as above.
+                            unsafe { $store_ps(lane.as_mut_ptr(), $fmadd(values[t][v], scale, before)) };
                         }
                     }
                 }
+                let lanes = scratch.lanes.iter_mut().skip(panel.blocks);
+                lanes.flat_map(|lane| &mut lane[..T]).for_each(|row| row.fill(0.0));
                 for t in 0..T {
                     for v in 0..V {
-                        let pair = |a: usize, b: usize| $add_ps(lanes[a][t][v], lanes[b][t][v]);
+                        // SAFETY: part of a row as long as a vector.
+                        let lane = |i: usize| unsafe { $load_ps(scratch.lanes[i][t][v * $lanes..][..$lanes].as_ptr()) };
+                        let pair = |a: usize, b: usize| $add_ps(lane(a), lane(b));
                         let (even, odd) = ($add_ps(pair(0, 4), pair(2, 6)), $add_ps(pair(1, 5), pair(3, 7)));
-                        let row = &mut out[first + t][v * $lanes..][..$lanes];
+                        let row = &mut scratch.outputs[first + t][v * $lanes..][..$lanes];
                         // SAFETY: `row` is as long as a vector.
                         unsafe { $store_ps(row.as_mut_ptr(), $add_ps(even, odd)) };
                     }
@@ -184,56 +201,37 @@ macro_rules! tile_kernel {
                 }
             }
 
-            /// Integer products of `W` words from word `from` of a block.
+            /// Integer products of some words of a block with the codes of both planes, or of the first.
             #[inline]
             #[target_feature(enable = $features)]
-            fn sums<const T: usize, const W: usize, const WIDE: bool>(
+            fn sums<const T: usize, const WIDE: bool>(
                 words: &[u32; BLOCK_WORDS * ROWS],
-                (codes, fine): (&Words, &Words),
+                planes: [&Words; 2],
                 biases: &[i32; TILE],
-                from: usize,
+                range: std::ops::Range<usize>,
                 first: usize,
             ) -> [[$int; V]; T] {
-                let mut start = [[$zero(); V]; T];
-                if $biased {
-                    for t in 0..T {
-                        start[t] = [$set_sum(biases[first + t]); V];
-                    }
-                }
-                if !WIDE {
-                    return plane_sums::<T, W>(start, words, codes, from, first);
-                }
+                let mut dots = [[$zero(); V]; T];
                 // One plane after the other: with both at once the sums do not fit into registers.
-                let mut dots = plane_sums::<T, W>([[$zero(); V]; T], words, codes, from, first);
-                for t in 0..T {
-                    for v in 0..V {
-                        dots[t][v] = $join(dots[t][v], start[t][v]);
-                    }
-                }
-                plane_sums::<T, W>(dots, words, fine, from, first)
-            }
-
-            /// Adds the products with one plane of codes.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn plane_sums<const T: usize, const W: usize>(
-                mut dots: [[$int; V]; T],
-                words: &[u32; BLOCK_WORDS * ROWS],
-                codes: &Words,
-                from: usize,
-                first: usize,
-            ) -> [[$int; V]; T] {
-                for word in from..from + W {
-                    let mut w = [$zero_words(); V];
-                    for v in 0..V {
-                        let part = &words[word * ROWS + v * $lanes..][..$lanes];
-                        // SAFETY: `part` is as long as a vector.
-                        w[v] = unsafe { $load(part.as_ptr().cast()) };
-                    }
+                for plane in 0..if WIDE { 2 } else { 1 } {
                     for t in 0..T {
-                        let codes = $set1(codes[word][first + t]);
+                        let start = if $biased && (plane == 1 || !WIDE) { $set_sum(biases[first + t]) } else { $zero() };
                         for v in 0..V {
-                            dots[t][v] = $dot(dots[t][v], w[v], codes);
+                            dots[t][v] = if plane == 1 { $join(dots[t][v], start) } else { start };
+                        }
+                    }
+                    for word in range.clone() {
+                        let mut w = [$zero_words(); V];
+                        for v in 0..V {
+                            let part = &words[word * ROWS + v * $lanes..][..$lanes];
+                            // SAFETY: `part` is as long as a vector.
+                            w[v] = unsafe { $load(part.as_ptr().cast()) };
+                        }
+                        for t in 0..T {
+                            let codes = $set1(planes[plane][word][first + t]);
+                            for v in 0..V {
+                                dots[t][v] = $dot(dots[t][v], w[v], codes);
+                            }
                         }
                     }
                 }

@@ -3,18 +3,23 @@
 use turbo_backend::plan::Activation;
 
 use super::exp::{exp, tanh};
+use super::simd::with_avx2;
 
-/// gate = activation(gate) * up, element by element.
-pub(crate) fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
-    match activation {
-        Activation::Silu => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = silu(*g) * u),
-        Activation::GeluTanh => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = gelu_tanh(*g) * u),
+with_avx2! {
+    /// gate = activation(gate) * up, element by element.
+    gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
+        match activation {
+            Activation::Silu => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = silu(*g) * u),
+            Activation::GeluTanh => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = gelu_tanh(*g) * u),
+        }
     }
 }
 
-/// x = cap * tanh(x / cap), element by element.
-pub(crate) fn soft_cap(cap: f32, x: &mut [f32]) {
-    x.iter_mut().for_each(|x| *x = cap * tanh(*x / cap));
+with_avx2! {
+    /// x = cap * tanh(x / cap), element by element.
+    soft_cap(cap: f32, x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = cap * tanh(*x / cap));
+    }
 }
 
 #[inline(always)]

@@ -6,7 +6,8 @@ mod activation;
 mod exp;
 mod rms_norm;
 mod rope;
+mod simd;
 
 pub(crate) use activation::{gated, soft_cap};
-pub(crate) use rms_norm::rms_norm;
+pub(crate) use rms_norm::{rms_norm, rms_norm_to};
 pub(crate) use rope::RopeAngles;

@@ -14,7 +14,7 @@ use crate::case::{Case, Filled, Random};
 const CODED: [KvType; 5] = [KvType::Q8_0, KvType::Q4_0, KvType::Turbo4, KvType::Turbo3, KvType::Turbo2];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Softmax {
+pub(crate) enum Softmax {
     /// Logits with a standard deviation of 0.2.
     Flat,
     /// Of 1.
@@ -25,7 +25,7 @@ enum Softmax {
     Spike,
 }
 
-const SHAPES: [Softmax; 4] = [Softmax::Flat, Softmax::Even, Softmax::Peaked, Softmax::Spike];
+pub(crate) const SHAPES: [Softmax; 4] = [Softmax::Flat, Softmax::Even, Softmax::Peaked, Softmax::Spike];
 
 /// Every head of one side as it is stored, decoded and rotated back: [position][value], one K/V head.
 fn decoded(filled: &Filled, side: &SideLayout, pool: &[u32]) -> Vec<f32> {
@@ -45,9 +45,14 @@ fn decoded(filled: &Filled, side: &SideLayout, pool: &[u32]) -> Vec<f32> {
 fn reference(filled: &Filled, k: &[f32], v: &[f32]) -> Vec<f64> {
     let case = &filled.case;
     let mut out = Vec::new();
+    let key = |(position, k): (usize, &[f32])| -> Vec<f64> {
+        let bias = filled.bias.as_ref().map_or_else(|| vec![0.0; case.dk], |bias| bias.key(position));
+        k.iter().zip(bias).map(|(&k, b)| f64::from(k) + b).collect()
+    };
+    let keys: Vec<Vec<f64>> = k.chunks(case.dk).enumerate().map(key).collect();
     for q in filled.q.chunks(case.dk) {
-        let dot = |k: &[f32]| k.iter().zip(q).map(|(&k, &q)| f64::from(k) * f64::from(q)).sum::<f64>();
-        let logits: Vec<f64> = k.chunks(case.dk).map(|k| dot(k) * f64::from(filled.scale)).collect();
+        let dot = |k: &[f64]| k.iter().zip(q).map(|(&k, &q)| k * f64::from(q)).sum::<f64>();
+        let logits: Vec<f64> = keys.iter().map(|k| dot(k) * f64::from(filled.scale)).collect();
         let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut sums = vec![0.0; case.dv];
         let mut total = 0.0;
@@ -80,7 +85,7 @@ fn fill(case: Case, softmax: Softmax) -> Filled {
         Softmax::Peaked => 8.0,
         Softmax::Spike => 0.1,
     };
-    let mut q = random.gaussians(case.group * case.dk, peak);
+    let mut q = random.gaussians(case.group * case.dk, peak * case.peak);
     if softmax == Softmax::Spike {
         for (head, q) in q.chunks_mut(case.dk).enumerate() {
             // With q along a key, its logit is |q| |k| / sqrt(d); the tail's are small when |q| is.
@@ -94,7 +99,7 @@ fn fill(case: Case, softmax: Softmax) -> Filled {
 }
 
 /// (error of the arithmetic, error of the codes, energy of the output).
-fn errors(case: Case, softmax: Softmax) -> (f64, f64, f64) {
+pub(crate) fn errors(case: Case, softmax: Softmax) -> (f64, f64, f64) {
     let filled = fill(case, softmax);
     let got = filled.run(&ThreadPool::new(2), Simd::best(), 0, 1).expect("finite queries");
     let got: Vec<f64> = got.into_iter().map(f64::from).collect();

@@ -1,8 +1,11 @@
 //! A cache with a scattered block table and leftovers in every unused slot, and queries for it.
 
+use turbo_backend::plan::{RopeStyle, RopeTable};
 use turbo_backend::{BLOCK_TOKENS, KvLayer, KvShape};
 use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
-use turbo_cpu::attention::{AttentionFault, AttentionJob, Simd, attention_with, kv_write};
+use turbo_cpu::attention::{
+    AttentionFault, AttentionJob, KeyBiasTable, KeyTurns, Simd, SlotBias, attention_with, kv_write,
+};
 use turbo_cpu::pool::ThreadPool;
 use turbo_quant::KvType;
 
@@ -35,6 +38,67 @@ impl Random {
     }
 }
 
+/// A key bias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bias {
+    /// Standard deviation of its values; keys have 1.
+    pub(crate) size: f32,
+    pub(crate) style: RopeStyle,
+    /// How many values of a head are rotated.
+    pub(crate) rotated: usize,
+    /// Base of the frequencies.
+    pub(crate) base: f64,
+    pub(crate) magnitude: f32,
+}
+
+impl Bias {
+    pub(crate) fn new(size: f32, style: RopeStyle, rotated: usize) -> Self {
+        Self { size, style, rotated, base: 1e6, magnitude: 1.0 }
+    }
+
+    fn table(&self) -> RopeTable {
+        let frequency = |pair: usize| self.base.powf(-((2 * pair) as f64) / self.rotated as f64) as f32;
+        let inv_freq = (0..self.rotated / 2).map(frequency).collect();
+        RopeTable { style: self.style, inv_freq, magnitude: self.magnitude }
+    }
+}
+
+/// A key bias made ready.
+pub(crate) struct ReadyBias {
+    table: RopeTable,
+    values: Vec<f32>,
+    slot: SlotBias,
+    turns: KeyTurns,
+}
+
+impl ReadyBias {
+    fn new(bias: &Bias, case: &Case) -> Self {
+        let table = bias.table();
+        let values = Random(case.seed ^ 0xb1a5).gaussians(case.n_kv_heads * case.dk, bias.size);
+        let mut turns = KeyTurns::new(&table);
+        turns.reach(case.n_keys);
+        let slot = SlotBias::new(&values, case.dk, &table, &turns).expect("a finite bias");
+        Self { table, values, slot, turns }
+    }
+
+    pub(crate) fn job(&self) -> KeyBiasTable<'_> {
+        KeyBiasTable { slot: &self.slot, turns: &self.turns }
+    }
+
+    /// The bias of the only K/V head at a position, rotated as rope does it.
+    pub(crate) fn key(&self, position: usize) -> Vec<f64> {
+        let mut key: Vec<f64> = self.values.iter().map(|&v| f64::from(v)).collect();
+        let pairs = self.table.inv_freq.len();
+        for (i, &f) in self.table.inv_freq.iter().enumerate() {
+            let (x, y) = if self.table.style == RopeStyle::Neox { (i, i + pairs) } else { (2 * i, 2 * i + 1) };
+            let (sin, cos) = (position as f64 * f64::from(f)).sin_cos();
+            let m = f64::from(self.table.magnitude);
+            (key[x], key[y]) = (m * (key[x] * cos - key[y] * sin), m * (key[x] * sin + key[y] * cos));
+        }
+        key
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) k: KvType,
@@ -53,6 +117,7 @@ pub(crate) struct Case {
     /// Standard deviation of the logits.
     pub(crate) peak: f32,
     pub(crate) seed: u64,
+    pub(crate) bias: Option<Bias>,
 }
 
 impl Default for Case {
@@ -71,6 +136,7 @@ impl Default for Case {
             sinks: false,
             peak: 1.0,
             seed: 1,
+            bias: None,
         }
     }
 }
@@ -87,6 +153,7 @@ pub(crate) struct Filled {
     pub(crate) q: Vec<f32>,
     pub(crate) sinks: Vec<f32>,
     pub(crate) scale: f32,
+    pub(crate) bias: Option<ReadyBias>,
 }
 
 impl Case {
@@ -116,7 +183,8 @@ impl Case {
         let pool = ThreadPool::new(1);
         kv_write(&pool, &layer, &mut k_pool, &mut v_pool, &order, 0, self.n_keys, &k, &v).expect("finite heads");
         let scale = 1.0 / (self.dk as f32).sqrt();
-        Filled { case: self, layer, k_pool, v_pool, blocks: order, k, v, q, sinks, scale }
+        let bias = self.bias.map(|bias| ReadyBias::new(&bias, &self));
+        Filled { case: self, layer, k_pool, v_pool, blocks: order, k, v, q, sinks, scale, bias }
     }
 }
 
@@ -149,6 +217,7 @@ impl Filled {
             window: case.window,
             soft_cap: case.soft_cap,
             sinks: case.sinks.then_some(&self.sinks[..]),
+            key_bias: self.bias.as_ref().map(ReadyBias::job),
             out: &mut out,
         };
         attention_with(pool, simd, job)?;
@@ -167,6 +236,7 @@ impl Filled {
                 v_pool: &self.v_pool,
                 blocks: &self.blocks,
                 kv_head: head / case.group,
+                key_bias: self.bias.as_ref().map(ReadyBias::job),
             };
             let query = HeadQuery {
                 q: &self.q[i * case.dk..][..case.dk],

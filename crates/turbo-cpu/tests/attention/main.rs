@@ -1,6 +1,7 @@
 //! Attention over the KV cache: parity with the twin, accuracy, faults.
 
 mod accuracy;
+mod bias;
 mod case;
 mod faults;
 mod parity;

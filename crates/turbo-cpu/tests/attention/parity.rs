@@ -175,6 +175,7 @@ proptest! {
         let n_tokens = if dk + dv > 400 { n_tokens.min(6) } else { n_tokens.min(20) };
         let case = Case {
             k, v, dk, dv, n_kv_heads, group, n_keys: before + n_tokens, n_tokens, window, soft_cap, sinks, peak, seed,
+            bias: None,
         };
         check(case, threads);
     }

@@ -30,7 +30,7 @@ impl<'a> PoolPart<'a> {
     }
 
     /// Why heads of `side` cannot lie `offset` words into the blocks of this part, if so.
-    pub(super) fn problem(&self, side: &SideLayout, offset: u32) -> Option<String> {
+    pub(crate) fn problem(&self, side: &SideLayout, offset: u32) -> Option<String> {
         let Self { blocks, block_words, bind, .. } = self;
         let needed = 4 * u64::from(*blocks) * u64::from(*block_words);
         if needed > bind.bytes {

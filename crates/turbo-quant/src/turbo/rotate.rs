@@ -36,9 +36,9 @@ impl<const N: usize> Normalised<N> {
 pub const fn inv_sqrt(n: usize) -> f32 {
     match n {
         16 => 0.25,
-        32 => 0.176_776_7,
+        32 => 0.176_776_69,
         64 => 0.125,
-        _ => 0.088_388_35,
+        _ => 0.088_388_346,
     }
 }
 

@@ -3,7 +3,10 @@
 /// Scores of a scale block are clamped to +- this, in units of 2^-16 of log2.
 pub const LIMIT: f32 = (1_u32 << 26) as f32;
 
-/// i32 nearest `x`, ties to even; |x| <= 2^26 or NaN (0).
+/// Limit of a whole score: of f16 keys, and of the part of a key bias.
+pub const WHOLE: f32 = (1_u32 << 29) as f32;
+
+/// i32 nearest `x`, ties to even; |x| <= 2^29 or NaN (0).
 #[inline(always)]
 pub fn round(x: f32) -> i32 {
     x.round_ties_even() as i32
@@ -17,16 +20,21 @@ pub fn block_score(idot: i32, scale: f32, mult: f32) -> i32 {
     round((t * mult).clamp(-LIMIT, LIMIT))
 }
 
-/// Q16 score of a float score in log2 units (f16 keys, a Bounded pair, and attention sinks); NaN is the lowest.
+/// Q16 score of a float score in log2 units (f16 keys, a Bounded pair); NaN is the lowest.
 #[inline(always)]
 pub fn from_log2(score: f32) -> i32 {
-    let scaled = score * 65536.0;
-    round(if scaled > -LIMIT { scaled.min(LIMIT) } else { -LIMIT })
+    limited(score * 65536.0, WHOLE)
 }
 
 /// Q16 score of an attention sink given as the model has it, in natural units.
 pub fn sink(logit: f32) -> i32 {
-    from_log2(logit * std::f32::consts::LOG2_E)
+    limited(logit * std::f32::consts::LOG2_E * 65536.0, LIMIT)
+}
+
+/// i32 nearest `x`, at most `limit` on either side; NaN is the lowest.
+#[inline(always)]
+pub fn limited(x: f32, limit: f32) -> i32 {
+    round(if x > -limit { x.min(limit) } else { -limit })
 }
 
 #[cfg(test)]
@@ -38,8 +46,10 @@ mod tests {
         assert_eq!(block_score(1 << 27, 65504.0, f32::MAX), 1 << 26);
         assert_eq!(block_score(-(1 << 27), 65504.0, f32::MAX), -(1 << 26));
         assert_eq!(block_score(0, 65504.0, f32::MAX), 0);
-        assert_eq!(from_log2(f32::NAN), -(1 << 26));
-        assert_eq!(from_log2(f32::INFINITY), 1 << 26);
+        assert_eq!(from_log2(f32::NAN), -(1 << 29));
+        assert_eq!(from_log2(f32::INFINITY), 1 << 29);
+        assert_eq!(sink(f32::NAN), -(1 << 26));
+        assert_eq!(sink(f32::INFINITY), 1 << 26);
         assert_eq!(sink(0.0), 0);
         assert_eq!(sink(1.0), 94548);
     }

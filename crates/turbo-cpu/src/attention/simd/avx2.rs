@@ -13,7 +13,9 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 use turbo_backend::BLOCK_TOKENS as TILE;
+use turbo_backend::plan::RopeStyle;
 
+use super::bias::{self, BiasRow, BiasTile};
 use super::body::{self, Keys, PowerKeys, ScaleKeys, ScoreRow, ScoreTile};
 use super::float;
 use super::unpack::Unpack;
@@ -31,6 +33,9 @@ macro_rules! widened {
     };
 }
 
+widened!(add_bias = bias::add_bias,
+    (row: BiasRow<'_>, tile: BiasTile<'_>, scratch: &mut [f32], scores: &mut Keys<i32>));
+widened!(turn_key = bias::turn_key, (style: RopeStyle, turned: &[f32], cos: &[f32], sin: &[f32], key: &mut [f32]));
 widened!(powers = body::powers, (scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, Denominator));
 widened!(weights = body::weights, (powers: &PowerKeys, scales: &ScaleKeys, width: WeightWidth) -> (Keys<i16>, Frame));
 widened!(scale_parts = body::scale_parts, (words: &[u32], out: &mut ScaleKeys));

@@ -4,15 +4,19 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bias;
 pub(crate) mod body;
 pub(crate) mod float;
 mod unpack;
 
+pub(crate) use bias::{BiasRow, BiasTile};
 pub(crate) use body::{Keys, PowerKeys, ScaleKeys, ScoreRow, ScoreTile};
 pub(crate) use float::LANES;
 pub(crate) use unpack::Unpack;
 
 use std::ops::Range;
+
+use turbo_backend::plan::RopeStyle;
 
 use super::exact::fold::{Denominator, Frame, Shifts, fold_values};
 use super::exact::tile::WeightWidth;
@@ -100,6 +104,16 @@ kernel!(
     /// Q16 scores of one query row over a K tile.
     scores(row: ScoreRow<'_>, tile: ScoreTile<'_>) -> Keys<i32>,
     |row, tile| body::scores(row, tile, body::dot)
+);
+kernel!(
+    /// Adds the part of a key bias to the Q16 scores of one query row.
+    add_bias(row: BiasRow<'_>, tile: BiasTile<'_>, scratch: &mut [f32], scores: &mut Keys<i32>),
+    bias::add_bias
+);
+kernel!(
+    /// Adds its bias to a key in f32.
+    turn_key(style: RopeStyle, turned: &[f32], cos: &[f32], sin: &[f32], key: &mut [f32]),
+    bias::turn_key
 );
 kernel!(
     /// The 64 scales of one block of a unit, taken apart.

@@ -1,0 +1,359 @@
+//! Attention of few query tokens: `wgsl/kernels/attention/{query_codes,attention_decode,attention_combine}.wgsl`.
+
+use bytemuck::{Pod, Zeroable};
+use turbo_backend::{CHUNK_TOKENS, KvLayer};
+use turbo_quant::KvType;
+use turbo_wgsl::params::AttentionParams;
+use turbo_wgsl::{Variant, attention};
+
+use crate::buffer::{Bind, Buffer};
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::kv::cache::PoolPart;
+use crate::recorder::{Grid, Recorder};
+
+/// Largest head that the kernels have room for.
+pub const MAX_HEAD_DIM: usize = 576;
+
+/// One sequence of a dispatch, as the kernels read it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Sequence {
+    /// Its first query token among those of the dispatch.
+    pub first: u32,
+    /// Number of its query tokens; they follow each other.
+    pub tokens: u32,
+    /// Position of the first. The keys of all of them are in the cache already.
+    pub start: u32,
+    /// First entry of its block table.
+    pub table: u32,
+}
+
+impl Sequence {
+    /// Chunks that its tokens see together.
+    pub fn chunks(&self, window: Option<u32>) -> u32 {
+        if self.tokens == 0 {
+            return 0;
+        }
+        let chunk = CHUNK_TOKENS as u32;
+        let first = window.map_or(0, |w| (self.start + 1).saturating_sub(w.max(1)));
+        (self.start + self.tokens - 1) / chunk + 1 - first / chunk
+    }
+}
+
+/// Memory that the kernels of one attention hand results on in.
+#[derive(Debug)]
+pub struct Scratch {
+    codes: Buffer<u32>,
+    mults: Buffer<f32>,
+    partials: Buffer<u32>,
+    slots: u32,
+}
+
+impl Scratch {
+    /// Room for `rows` query heads (tokens x heads) on `layer`, whose sequences see up to `chunks` chunks.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn new(gpu: &Gpu, layer: &KvLayer, rows: usize, chunks: u32) -> Result<Self, GpuError> {
+        let planes = if layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 };
+        let partial = 2 + 2 * layer.v.scale_blocks.max(1) + layer.v.head_dim;
+        Ok(Self {
+            codes: gpu.buffer("query codes", rows * planes * layer.k.head_dim.div_ceil(4))?,
+            mults: gpu.buffer("query mults", (rows * layer.k.scale_blocks).max(1))?,
+            partials: gpu.buffer("attention partials", rows * chunks as usize * partial)?,
+            slots: chunks,
+        })
+    }
+}
+
+/// One side of a cache slot in GPU memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// Its blocks, all in one binding.
+    pub pool: PoolPart<'a>,
+    /// Words of a block before those of the side.
+    pub offset: u32,
+}
+
+/// Attention of the query tokens of some sequences over one cache slot.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionDecode<'a> {
+    /// Types and sizes of the slot.
+    pub layer: &'a KvLayer,
+    /// Query heads, a multiple of the slot's K/V heads.
+    pub n_heads: u32,
+    /// The sequences, as the host knows them now: their largest numbers of chunks and tokens size the grid.
+    pub known: &'a [Sequence],
+    /// The same sequences, to be read by the kernels.
+    pub sequences: Bind<'a>,
+    /// Block tables.
+    pub tables: Bind<'a>,
+    /// Query heads after rope, not rotated: [token][head][head_dim_k] f32.
+    pub query: Bind<'a>,
+    /// The keys.
+    pub k: Side<'a>,
+    /// The values.
+    pub v: Side<'a>,
+    /// Factor on q . k before the softmax.
+    pub scale: f32,
+    /// A query sees the last so many positions only.
+    pub window: Option<u32>,
+    /// Scores become cap * tanh(score / cap).
+    pub soft_cap: Option<f32>,
+    /// A logit per query head that takes part in the softmax without a value.
+    pub sinks: Option<Bind<'a>>,
+    /// Hand-over memory.
+    pub scratch: &'a Scratch,
+    /// A word per row (token, head), set to 1 where a query holds inf or nan; the host clears it. Coded K only.
+    pub faults: Bind<'a>,
+    /// Receives [token][head][head_dim_v] f32.
+    pub out: Bind<'a>,
+}
+
+/// Which variants do it.
+#[derive(Clone, Copy, Debug)]
+pub struct Variants {
+    /// Of attention_decode, or attention_decode_f16 when a side is f16.
+    pub decode: &'static Variant,
+    /// Of attention_combine, or attention_combine_f16 when V is f16.
+    pub combine: &'static Variant,
+    /// Of query_codes, when K is coded.
+    pub codes: Option<&'static Variant>,
+    /// Chunks that a workgroup takes; any number gives the same bits.
+    pub span_chunks: u32,
+}
+
+/// Rows that a workgroup of `variant` takes: `rN` in its name, or by the type of K.
+fn rows_of(variant: &Variant) -> u32 {
+    let named = variant.name.split(',').find_map(|option| option.strip_prefix('r')?.parse().ok());
+    named.unwrap_or(if variant.name.starts_with("k_f16") { 4 } else { 2 })
+}
+
+impl Variants {
+    /// Those that suit `gpu` for `rows` rows (query heads of a K/V head times tokens) on `layer`.
+    ///
+    /// # Errors
+    /// A pair of types without a kernel that the device can run.
+    pub fn choose(gpu: &Gpu, layer: &KvLayer, rows: u32) -> Result<Self, GpuError> {
+        let (k, v) = (layer.k.kv_type, layer.v.kv_type);
+        let pair = format!("k_{k},v_{v}");
+        let decode = if k.is_coded() && v.is_coded() {
+            let rows = if rows == 1 { "r1" } else { "r4" };
+            let names = [format!("{pair},{rows},subgroup"), format!("{pair},{rows}")];
+            gpu.pick(&attention::attention_decode::KERNEL, &[&names[0], &names[1]])?
+        } else {
+            gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?
+        };
+        let combine = if v.is_coded() {
+            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v}")])?
+        } else {
+            attention::attention_combine_f16::PLAIN
+        };
+        let codes = match k.is_coded() {
+            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k}")])?),
+            false => None,
+        };
+        Ok(Self { decode, combine, codes, span_chunks: 1 })
+    }
+}
+
+/// log2(e) * cap * 2^16 and 2 / cap of a soft cap, limited as the specification says.
+fn cap_params(cap: Option<f32>) -> (u32, f32) {
+    let Some(cap) = cap else { return (0, 0.0) };
+    let c = f64::from(if cap.is_nan() { 8192.0 } else { cap.clamp(1.0 / 1024.0, 8192.0) });
+    ((c * std::f64::consts::LOG2_E * 65536.0).round() as u32, (2.0 / c) as f32)
+}
+
+impl AttentionDecode<'_> {
+    /// Records the dispatches.
+    ///
+    /// # Errors
+    /// Sizes that do not fit, a device that cannot run the pair of types.
+    pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
+        let group = self.n_heads / (self.layer.shape.n_kv_heads as u32).max(1);
+        let most = self.known.iter().map(|s| s.tokens).max().unwrap_or(0);
+        self.record_with(recorder, &Variants::choose(recorder.gpu(), self.layer, group * most)?)
+    }
+
+    /// Like [`AttentionDecode::record`], with these variants.
+    ///
+    /// # Errors
+    /// As [`AttentionDecode::record`].
+    pub fn record_with(&self, recorder: &mut Recorder<'_>, variants: &Variants) -> Result<(), GpuError> {
+        if let Some(reason) = self.problem(variants) {
+            return Err(recorder.gpu().call("attention/attention_decode", reason));
+        }
+        let params = self.params(variants);
+        if params.rows == 0 {
+            return Ok(());
+        }
+        let (scratch, rows) = (self.scratch, Grid::linear(params.rows));
+        let (codes, mults) = (scratch.codes.bind(), scratch.mults.bind());
+        let mut queries = self.query;
+        if let Some(variant) = variants.codes {
+            let bindings = attention::query_codes::Bindings { query: self.query, codes, mults, faults: self.faults };
+            recorder.dispatch(variant, bindings, &params, rows)?;
+            queries = codes;
+        }
+        let (sequences, tables, partials) = (self.sequences, self.tables, scratch.partials.bind());
+        let (k_pool, v_pool) = (self.k.pool.bind, self.v.pool.bind);
+        let grid = Grid::linear(params.sequences * params.kv_heads * params.row_groups * params.spans);
+        if attention::attention_decode::KERNEL.has(variants.decode) {
+            use attention::attention_decode::Bindings;
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials };
+            recorder.dispatch(variants.decode, bindings, &params, grid)?;
+        } else {
+            use attention::attention_decode_f16::Bindings;
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials };
+            recorder.dispatch(variants.decode, bindings, &params, grid)?;
+        }
+        let (sinks, y) = (self.sinks.unwrap_or(mults), self.out);
+        if self.layer.v.kv_type.is_coded() {
+            let bindings = attention::attention_combine::Bindings { sequences, partials, sinks, y };
+            recorder.dispatch(variants.combine, bindings, &params, rows)
+        } else {
+            let bindings = attention::attention_combine_f16::Bindings { sequences, partials, sinks, y };
+            recorder.dispatch(variants.combine, bindings, &params, rows)
+        }
+    }
+
+    /// Query tokens of all sequences.
+    fn tokens(&self) -> u32 {
+        self.known.iter().map(|s| s.first + s.tokens).max().unwrap_or(0)
+    }
+
+    fn params(&self, variants: &Variants) -> AttentionParams {
+        let layer = self.layer;
+        let kv_heads = layer.shape.n_kv_heads as u32;
+        let group = self.n_heads / kv_heads;
+        let chunks = self.known.iter().map(|s| s.chunks(self.window)).max().unwrap_or(0);
+        let most = self.known.iter().map(|s| s.tokens).max().unwrap_or(0);
+        let (cap_limit, cap_factor) = cap_params(self.soft_cap);
+        AttentionParams {
+            sequences: self.known.len() as u32,
+            kv_heads,
+            group,
+            head_dim_k: layer.k.head_dim as u32,
+            head_dim_v: layer.v.head_dim as u32,
+            k_words: layer.k.code_words as u32,
+            v_words: layer.v.code_words as u32,
+            k_unit: layer.k.unit_words() as u32,
+            v_unit: layer.v.unit_words() as u32,
+            k_block: self.k.pool.block_words,
+            v_block: self.v.pool.block_words,
+            k_first: self.k.offset,
+            v_first: self.v.offset,
+            window: self.window.unwrap_or(0),
+            cap_limit,
+            cap_factor,
+            score_factor: (f64::from(self.scale) * std::f64::consts::LOG2_E) as f32,
+            row_groups: (most * group).div_ceil(rows_of(variants.decode)),
+            spans: chunks.div_ceil(variants.span_chunks.max(1)),
+            span_chunks: variants.span_chunks.max(1),
+            slots: self.scratch.slots,
+            k_blocks: layer.k.scale_blocks as u32,
+            v_blocks: layer.v.scale_blocks.max(1) as u32,
+            rows: self.tokens() * self.n_heads,
+            sinks: self.sinks.is_some().into(),
+            ..AttentionParams::default()
+        }
+    }
+
+    /// Why this cannot be done, if so.
+    fn problem(&self, variants: &Variants) -> Option<String> {
+        let layer = self.layer;
+        let (kv_heads, d) = (layer.shape.n_kv_heads, layer.k.head_dim.max(layer.v.head_dim));
+        if kv_heads == 0 || self.n_heads == 0 || !(self.n_heads as usize).is_multiple_of(kv_heads) {
+            return Some(format!("{} query heads are no multiple of {kv_heads} K/V heads", self.n_heads));
+        }
+        if d > MAX_HEAD_DIM || !layer.k.head_dim.is_multiple_of(8) || !layer.v.head_dim.is_multiple_of(16) {
+            let (k, v) = (layer.k.head_dim, layer.v.head_dim);
+            return Some(format!("heads of {k} (K) and {v} (V) values: multiples of 16 up to {MAX_HEAD_DIM} can be done"));
+        }
+        let rows = u64::from(self.tokens()) * u64::from(self.n_heads);
+        let chunks = self.known.iter().map(|s| s.chunks(self.window)).max().unwrap_or(0);
+        let spans = chunks.div_ceil(variants.span_chunks.max(1));
+        let group = u64::from(self.n_heads);
+        let most = u64::from(self.known.iter().map(|s| s.tokens).max().unwrap_or(0));
+        if self.known.len() as u64 * u64::from(spans) * group * most > u64::from(u32::MAX) / 2 {
+            return Some(format!("{} sequences of up to {chunks} chunks are too many for one dispatch", self.known.len()));
+        }
+        if chunks > self.scratch.slots {
+            return Some(format!("sequences see {chunks} chunks, scratch has room for {}", self.scratch.slots));
+        }
+        for (name, bytes, needed) in [
+            ("query", self.query.bytes, 4 * rows * layer.k.head_dim as u64),
+            ("out", self.out.bytes, 4 * rows * layer.v.head_dim as u64),
+            ("faults", self.faults.bytes, 4 * rows),
+            ("sinks", self.sinks.map_or(u64::MAX, |s| s.bytes), 4 * u64::from(self.n_heads)),
+            ("sequences", self.sequences.bytes, 16 * self.known.len() as u64),
+            ("scratch", self.scratch.mults.bytes(), 4 * rows * layer.k.scale_blocks as u64),
+        ] {
+            if bytes < needed {
+                return Some(format!("{name} has {bytes} bytes, {needed} are needed"));
+            }
+        }
+        let sides = [("K", &self.k, &layer.k), ("V", &self.v, &layer.v)];
+        sides.into_iter().find_map(|(name, side, layout)| {
+            if side.pool.first_block != 0 {
+                return Some(format!("the {name} pool lies in several bindings"));
+            }
+            side.pool.problem(layout, side.offset)
+        })
+    }
+}
+
+/// Query heads as `attention/query_codes` makes them, alone: for tests.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryCodes {
+    /// Type of the keys, coded.
+    pub k_type: KvType,
+    /// Values of a head, a multiple of 16.
+    pub head_dim: u32,
+    /// Number of heads.
+    pub rows: u32,
+    /// Factor on q . k before the softmax.
+    pub scale: f32,
+}
+
+impl QueryCodes {
+    /// Per row: the words of codes, the factors of the scale blocks (f32 bits), 1 if it holds inf or nan.
+    ///
+    /// # Errors
+    /// Sizes that do not fit; a failing device.
+    pub fn run(&self, gpu: &Gpu, variant: &'static Variant, query: &[f32]) -> Result<Vec<u32>, GpuError> {
+        let (d, rows) = (self.head_dim as usize, self.rows as usize);
+        if d % 16 != 0 || d > MAX_HEAD_DIM || query.len() < rows * d || rows == 0 {
+            return Err(gpu.call("attention/query_codes", format!("{self:?} does not fit {} values", query.len())));
+        }
+        let words = d / 4 * if self.k_type == KvType::Q8_0 { 2 } else { 1 };
+        let blocks = self.k_type.scale_blocks(d);
+        let query = gpu.upload("query", query)?;
+        let codes = gpu.buffer::<u32>("codes", rows * words)?;
+        let mults = gpu.buffer::<u32>("mults", rows * blocks)?;
+        let faults = gpu.buffer::<u32>("faults", rows)?;
+        let params = AttentionParams {
+            kv_heads: 1,
+            group: 1,
+            head_dim_k: self.head_dim,
+            k_blocks: blocks as u32,
+            rows: self.rows,
+            score_factor: (f64::from(self.scale) * std::f64::consts::LOG2_E) as f32,
+            ..AttentionParams::default()
+        };
+        let mut recorder = gpu.recorder("query_codes");
+        let bindings = attention::query_codes::Bindings {
+            query: query.bind(),
+            codes: codes.bind(),
+            mults: mults.bind(),
+            faults: faults.bind(),
+        };
+        recorder.dispatch(variant, bindings, &params, Grid::linear(self.rows))?;
+        recorder.submit()?;
+        let (codes, mults) = (gpu.download(&codes, 0..rows * words)?, gpu.download(&mults, 0..rows * blocks)?);
+        let faults = gpu.download(&faults, 0..rows)?;
+        let row = |i: usize| [&codes[i * words..][..words], &mults[i * blocks..][..blocks], &faults[i..=i]].concat();
+        Ok((0..rows).flat_map(row).collect())
+    }
+}

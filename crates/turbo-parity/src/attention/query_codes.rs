@@ -1,0 +1,64 @@
+//! `attention/query_codes` against its twin.
+
+use turbo_gpu::attention::decode::QueryCodes;
+use turbo_gpu::{Gpu, GpuError};
+use turbo_quant::KvType;
+use turbo_quant::kv::quantize_query;
+use turbo_wgsl::{Kernel, Variant, attention};
+
+use super::problem::named;
+use crate::{Effort, Inputs, Parity, Tally};
+
+/// The cases of `attention/query_codes`.
+pub(crate) struct Codes;
+
+const HEAD_DIMS: [usize; 10] = [16, 48, 64, 80, 96, 112, 128, 192, 256, 576];
+const SCALE: f32 = 0.088_388_35;
+
+impl Parity for Codes {
+    fn kernel(&self) -> &'static Kernel {
+        &attention::query_codes::KERNEL
+    }
+
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+        let k_type = named(variant.name, "k_").unwrap_or(KvType::Turbo4);
+        for head_dim in HEAD_DIMS {
+            let rows = effort.of(60, 10_000);
+            let query = Inputs::new(head_dim as u64).any(rows, head_dim);
+            let call = QueryCodes { k_type, head_dim: head_dim as u32, rows: rows as u32, scale: SCALE };
+            let got = call.run(gpu, variant, &query)?;
+            let want = of_twin(k_type, head_dim, &query);
+            let width = want.len() / rows;
+            tally.compare_bits(&format!("{rows} heads of {head_dim} values"), &got, &want, width);
+        }
+        Ok(())
+    }
+}
+
+/// Per row: code words, then factors, then whether it is at fault.
+fn of_twin(k_type: KvType, head_dim: usize, query: &[f32]) -> Vec<u32> {
+    let wide = k_type == KvType::Q8_0;
+    let factor = (f64::from(SCALE) * std::f64::consts::LOG2_E) as f32;
+    let sizes = k_type.scale_block_sizes(head_dim);
+    let mut out = Vec::new();
+    for head in query.chunks_exact(head_dim) {
+        let (mut q, mut rotated) = (vec![0; head_dim], vec![0.0; head_dim]);
+        let codes = quantize_query(head, wide, &mut q, &mut rotated);
+        let words = |plane: &dyn Fn(i32) -> i32| {
+            let byte = |&q: &i16| plane(q.into()) as u8;
+            let bytes: Vec<u8> = q.iter().map(byte).collect();
+            bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>()
+        };
+        let high = |q: i32| (q + 127).div_euclid(255);
+        if wide {
+            out.extend(words(&high));
+            out.extend(words(&|q| q - 255 * high(q)));
+        } else {
+            out.extend(words(&|q| q));
+        }
+        let mult = |&n: &usize| codes.map_or(0.0, |c| c.score_mult(factor, k_type, n)).to_bits();
+        out.extend(sizes.iter().map(mult));
+        out.push(codes.is_err().into());
+    }
+    out
+}
