@@ -13,6 +13,23 @@
 #define BOUND 0x10000000u
 #endif
 
+// Size of the scale block that starts at an octet.
+fn block_size(octet: u32) -> u32 {
+#ifdef H128
+    return DIM_V / V_BLOCKS;
+#else
+#if V_TYPE == 0
+    return quant_size(DIM_V - octet * 8u);
+#else
+#if V_TYPE == 1
+    return quant_size(DIM_V - octet * 8u);
+#else
+    return group_size(DIM_V - octet * 8u);
+#endif
+#endif
+#endif
+}
+
 // Component j: byte j of the four words.
 fn transpose_bytes(w: vec4<u32>) -> vec4<u32> {
     let low = (w.xy & vec2<u32>(0xffffu)) | (w.zw << vec2<u32>(16u));
@@ -24,25 +41,35 @@ fn transpose_bytes(w: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(even.x, odd.x, even.y, odd.y);
 }
 
-// Levels of an octet of four tokens, a word per value with a byte per token. Coded in nibbles: component j of even is
-// value 2 j, of odd 2 j + 1; q8_0: component j of even is value j, of odd 4 + j.
-fn value_levels(at: u32, i: u32, n: u32) -> Levels {
-    let token = vec4<u32>(at) + vec4<u32>(0u, 1u, 2u, 3u) * params.v_words;
+// Codes of an octet of four tokens, the first of which is at word `at`; of q8_0 those of values 0 to 3 and 4 to 7.
+fn value_codes(at: u32, i: u32) -> array<vec4<u32>, 2> {
+    let token = vec4<u32>(at) + vec4<u32>(0u, 1u, 2u, 3u) * V_WORDS;
 #if V_TYPE == 0
     let a = token + vec4<u32>(2u * i);
     let b = a + vec4<u32>(1u);
-    let first = vec4<u32>(v_pool[a.x], v_pool[a.y], v_pool[a.z], v_pool[a.w]);
-    let second = vec4<u32>(v_pool[b.x], v_pool[b.y], v_pool[b.z], v_pool[b.w]);
-    return Levels(transpose_bytes(first), transpose_bytes(second));
+    return array<vec4<u32>, 2>(
+        vec4<u32>(v_pool[a.x], v_pool[a.y], v_pool[a.z], v_pool[a.w]),
+        vec4<u32>(v_pool[b.x], v_pool[b.y], v_pool[b.z], v_pool[b.w]),
+    );
 #else
-    let high = params.head_dim_v / 16u;
+    let high = DIM_V / 16u;
     let codes = vec4<u32>(
         v_octet(token.x, i, high),
         v_octet(token.y, i, high),
         v_octet(token.z, i, high),
         v_octet(token.w, i, high),
     );
-    return v_levels(transpose_bytes(codes), n);
+    return array<vec4<u32>, 2>(codes, vec4<u32>(0u));
+#endif
+}
+
+// Their levels, a word per value with a byte per token. Coded in nibbles: component j of even is value 2 j, of odd
+// 2 j + 1; q8_0: component j of even is value j, of odd 4 + j.
+fn value_levels(codes: array<vec4<u32>, 2>, n: u32) -> Levels {
+#if V_TYPE == 0
+    return Levels(transpose_bytes(codes[0]), transpose_bytes(codes[1]));
+#else
+    return v_levels(transpose_bytes(codes[0]), n);
 #endif
 }
 
@@ -100,8 +127,17 @@ fn sum_item(units: vec4<u32>, octet: u32, n: u32, t: u32) {
 #if V_TYPE == 0
     var ones: array<vec4<i32>, 2>;
 #endif
+#ifdef PREFETCH
+    var next = value_codes(at + first * V_WORDS, octet + t % per);
+#endif
     for (var key = first; key < first + keys; key += 4u) {
-        let levels = value_levels(at + key * params.v_words, octet + t % per, n);
+#ifdef PREFETCH
+        let codes = next;
+        next = value_codes(at + min(key + 4u, first + keys - 4u) * V_WORDS, octet + t % per);
+#else
+        let codes = value_codes(at + key * V_WORDS, octet + t % per);
+#endif
+        let levels = value_levels(codes, n);
 #if V_TYPE == 0
         ones[0] += value_dots(levels.even, 0x01010101u);
         ones[1] += value_dots(levels.odd, 0x01010101u);
@@ -169,24 +205,16 @@ fn fold_block(row: u32, block: u32, first: u32, n: u32, slot: u32, t: u32) {
             sum = fold_value(sum, part, joins[J]);
         }
 #end
-        partials[partial + 2u + 2u * params.v_blocks + first + i] = bitcast<u32>(sum);
+        partials[partial + 2u + 2u * V_BLOCKS + first + i] = bitcast<u32>(sum);
     }
 }
 
 fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32, lane: u32) {
     var powers = powers_of(scores, position, t, lane);
-    let scales = units + vec4<u32>(TILE * params.v_words + t / 2u);
+    let scales = units + vec4<u32>(TILE * V_WORDS + t / 2u);
     var octet = 0u;
-    for (var block = 0u; block < params.v_blocks; block++) {
-#if V_TYPE == 0
-        let n = quant_size(params.head_dim_v - octet * 8u);
-#else
-#if V_TYPE == 1
-        let n = quant_size(params.head_dim_v - octet * 8u);
-#else
-        let n = group_size(params.head_dim_v - octet * 8u);
-#endif
-#endif
+    for (var block = 0u; block < V_BLOCKS; block++) {
+        let n = block_size(octet);
         let at = scales + vec4<u32>(block * (TILE / 2u));
         let words = vec4<u32>(v_pool[at.x], v_pool[at.y], v_pool[at.z], v_pool[at.w]);
         let half = words >> vec4<u32>((t & 1u) * 16u);

@@ -17,7 +17,7 @@ fn sum_item(units: vec4<u32>, octet: u32, n: u32, t: u32) {
     let at = units[tile] + (octet + t % per) * 4u;
     var sums: array<array<vec4<f32>, 2>, ROWS>;
     for (var key = first; key < first + keys; key++) {
-        let words = at + key * params.v_words;
+        let words = at + key * V_WORDS;
         let a = unpack2x16float(v_pool[words]);
         let b = unpack2x16float(v_pool[words + 1u]);
         let c = unpack2x16float(v_pool[words + 2u]);
@@ -94,8 +94,8 @@ fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, 
 #end
     workgroupBarrier();
     var octet = 0u;
-    while octet * 8u < params.head_dim_v {
-        let n = group_size(params.head_dim_v - octet * 8u);
+    while octet * 8u < DIM_V {
+        let n = group_size(DIM_V - octet * 8u);
         sum_item(units, octet, n, t);
         workgroupBarrier();
         for (var row = 0u; row < ROWS; row++) {

@@ -23,8 +23,10 @@ fn job_of(index: u32, unit_words: vec2<u32>) -> Job {
     let jobs = params.tokens * params.sides * params.heads;
     let i = min(index, jobs - 1u);
     let row = i / params.heads;
-    let side = row % params.sides;
-    return job(index < jobs, side, row / params.sides, i % params.heads, params.offset[side], unit_words[side]);
+    // One or two sides: no division.
+    let side = row & (params.sides - 1u);
+    let token = row >> (params.sides - 1u);
+    return job(index < jobs, side, token, i - row * params.heads, params.offset[side], unit_words[side]);
 }
 #else
 fn job_of(index: u32, unit_words: u32) -> Job {

@@ -2,7 +2,7 @@
 //
 // Value 4 * (lane * Q + v) is the first of vector v of a lane. 16 neighbouring values are a block, which lies in one
 // rotation group; a lane has (parts of) BLOCKS blocks, PER_BLOCK vectors of each.
-// Words: LANES, LOG_LANES, Q = 32 / LANES, LOG_Q, BLOCKS, PER_BLOCK.
+// Words: LANES, LOG_LANES, Q = 32 / LANES, LOG_Q, BLOCKS, PER_BLOCK; WHOLE where all head sizes are multiples of 128.
 
 #import float_bits
 
@@ -17,9 +17,13 @@ fn tile_count(head_dim: u32, tile: u32) -> u32 {
 
 // Size of the rotation group around value `at` of a tile of `count` values: a short tile is cut into 64, 32 and 16.
 fn group_size(at: u32, count: u32) -> u32 {
+#ifdef WHOLE
+    return 128u;
+#else
     let small = select(16u, 32u, at < (count & 96u));
     let large = select(small, 64u, at < (count & 64u));
     return select(large, 128u, count == 128u);
+#endif
 }
 
 // The same for every block of a lane.

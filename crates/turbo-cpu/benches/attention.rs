@@ -1,10 +1,12 @@
-//! Time of attention per key and K/V head: `cargo bench -p turbo-cpu --bench attention [-- THREADS [best] [TYPE]]`.
+//! Time of attention per key and K/V head: `cargo bench -p turbo-cpu --bench attention [-- THREADS [best] [bias] [TYPE]]`.
+//! With `bias` the keys are stored without a key bias.
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::time::Instant;
 
+use turbo_backend::plan::{RopeStyle, RopeTable};
 use turbo_backend::{BLOCK_TOKENS, KvLayer, KvShape};
-use turbo_cpu::attention::{AttentionJob, Simd, attention_with, kv_write};
+use turbo_cpu::attention::{AttentionJob, KeyBiasTable, KeyTurns, Simd, SlotBias, attention_with, kv_write};
 use turbo_cpu::pool::ThreadPool;
 use turbo_quant::KvType;
 
@@ -16,6 +18,17 @@ struct Cache {
     k: Vec<u32>,
     v: Vec<u32>,
     blocks: Vec<u32>,
+    bias: Option<(SlotBias, KeyTurns)>,
+}
+
+/// A key bias as Qwen2.5 7B would have it: base 10^6, 128 values.
+fn key_bias(keys: usize) -> (SlotBias, KeyTurns) {
+    let inv_freq = (0..DIM / 2).map(|pair| 1e6_f32.powf(-((2 * pair) as f32) / DIM as f32)).collect();
+    let table = RopeTable { style: RopeStyle::Neox, inv_freq, magnitude: 1.0 };
+    let mut turns = KeyTurns::new(&table);
+    turns.reach(keys);
+    let slot = SlotBias::new(&values(HEADS * DIM, 4), DIM, &table, &turns).expect("finite");
+    (slot, turns)
 }
 
 /// Values that look like activations: no two tokens alike, mean 0.
@@ -37,6 +50,7 @@ fn cache(pool: &ThreadPool, k: KvType, v: KvType, keys: usize) -> Cache {
         k: vec![0; blocks.len() * layer.k.block_words()],
         v: vec![0; blocks.len() * layer.v.block_words()],
         blocks,
+        bias: std::env::args().any(|arg| arg == "bias").then(|| key_bias(keys)),
     };
     let row = HEADS * DIM;
     let (new_k, new_v) = (values(512 * row, 1), values(512 * row, 2));
@@ -88,7 +102,7 @@ fn time(pool: &ThreadPool, simd: Simd, cache: &Cache, keys: usize, tokens: usize
             window: None,
             soft_cap: None,
             sinks: None,
-            key_bias: None,
+            key_bias: cache.bias.as_ref().map(|(slot, turns)| KeyBiasTable { slot, turns }),
             out: &mut out,
         };
         attention_with(pool, simd, job).expect("finite queries");

@@ -1,7 +1,8 @@
 //! Speed of the matrix products on this machine, beside its read bandwidth.
 //!
-//! `cargo run --release -p turbo-cpu --example matmul_bench [-- LEVEL...]` with levels as
-//! `avx2`, `avx-vnni`, `avx512-vnni`, `plain`; the best one when none is given.
+//! `cargo run --release -p turbo-cpu --example matmul_bench [-- LEVEL... [wide]]` with levels
+//! as `avx2`, `avx-vnni`, `avx512-vnni`, `plain`; the best one when none is given. `wide` makes the
+//! activations wide.
 //!
 //! Decode: one token; enough copies of the matrix are read in turn to leave every cache, and
 //! weights are counted in their stored bytes. Prefill: 512 tokens; a multiplication and an
@@ -58,6 +59,7 @@ struct Case {
     ty: GgmlType,
     rows: usize,
     cols: usize,
+    wide: bool,
 }
 
 impl Case {
@@ -73,7 +75,7 @@ impl Case {
     fn inputs(&self, pool: &ThreadPool, tokens: usize) -> (Activations, Vec<f32>) {
         let x: Vec<f32> = (0..tokens * self.cols).map(|i| ((i * 7919 % 2003) as f32 - 1001.0) * 1e-3).collect();
         let mut activations = Activations::new();
-        activations.prepare(pool, &x, tokens, self.cols, Forms::of(&[self.ty]));
+        activations.prepare(pool, &x, tokens, self.cols, Forms::of(&[self.ty]).with_wide(self.wide));
         (activations, vec![0.0; tokens * self.rows])
     }
 
@@ -99,6 +101,7 @@ impl Case {
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).collect();
+    let wide = names.iter().any(|name| name == "wide");
     let mut levels: Vec<Level> =
         Level::ALL.into_iter().filter(|level| names.iter().any(|n| n == level.name())).collect();
     levels.retain(|level| level.available());
@@ -117,7 +120,7 @@ fn main() {
         for &level in &levels {
             for ty in [GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::F16] {
                 for (rows, cols) in [(1024, 3072), (4096, 4096)] {
-                    let case = Case { ty, rows, cols };
+                    let case = Case { ty, rows, cols, wide };
                     let (decode, prefill) = (case.decode(level, &pool, &memory), case.prefill(level, &pool, &memory));
                     println!(
                         "| {} | {ty} | {rows} x {cols} | {:.1} | {:.0}% | {:.0} |",

@@ -73,7 +73,9 @@ impl Context {
     ) -> Result<Self, RuntimeError> {
         let available = backend.info().memory_bytes.or_else(memory::available_bytes);
         let (tokens, spec) = plan_cache(&model, options, available)?;
-        let mut engine = backend.load(Arc::clone(&model.plan), Arc::clone(&model.file), progress)?;
+        // LongRoPE has other frequencies for long contexts than for short ones.
+        let plan = Arc::new(turbo_model::build_plan_for_context(&model.file, tokens)?);
+        let mut engine = backend.load(plan, Arc::clone(&model.file), progress)?;
         let pool = engine.create_pool(&spec)?;
         let free = (0..spec.n_blocks as u32).rev().collect();
         Ok(Self { model, engine, pool, spec, types: options.types, tokens, free })
@@ -131,11 +133,7 @@ impl Context {
     /// # Errors
     /// An unknown token, a sequence that outgrows the context, whatever the backend reports. The sequences are
     /// then as long as they were before.
-    pub fn forward(
-        &mut self,
-        inputs: &mut [SequenceInput<'_>],
-        logits: &mut Vec<f32>,
-    ) -> Result<(), RuntimeError> {
+    pub fn forward(&mut self, inputs: &mut [SequenceInput<'_>], logits: &mut Vec<f32>) -> Result<(), RuntimeError> {
         for input in inputs.iter_mut() {
             self.model.check_tokens(input.tokens)?;
             self.reserve(input.sequence, input.tokens.len())?;
@@ -221,7 +219,9 @@ fn plan_cache(
     let fits = |bytes: u64| usize::try_from(bytes / block).unwrap_or(usize::MAX / BLOCK_TOKENS) * BLOCK_TOKENS;
     let tokens = match (options.tokens, available) {
         (Some(0), _) => return Err(RuntimeError::EmptyContext),
-        (Some(tokens), Some(available)) if u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128 > u128::from(available) => {
+        (Some(tokens), Some(available))
+            if u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128 > u128::from(available) =>
+        {
             return Err(RuntimeError::ContextTooLarge {
                 context: tokens,
                 needed_mib: (u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128 >> 20) as u64,

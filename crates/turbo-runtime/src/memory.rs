@@ -25,10 +25,7 @@ fn cgroup_left() -> Option<u64> {
     let v2 = || Some((read("/sys/fs/cgroup/memory.max")?, read("/sys/fs/cgroup/memory.current")?));
     let v1 = || {
         let folder = "/sys/fs/cgroup/memory";
-        Some((
-            read(&format!("{folder}/memory.limit_in_bytes"))?,
-            read(&format!("{folder}/memory.usage_in_bytes"))?,
-        ))
+        Some((read(&format!("{folder}/memory.limit_in_bytes"))?, read(&format!("{folder}/memory.usage_in_bytes"))?))
     };
     let (limit, used) = v2().or_else(v1)?;
     Some(limit.saturating_sub(used))

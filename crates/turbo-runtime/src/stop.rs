@@ -38,11 +38,7 @@ impl StopMatcher {
 
 /// Length in bytes of the longest end of `text` that is a proper beginning of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
-    stop.char_indices()
-        .map(|(at, _)| at)
-        .rev()
-        .find(|&n| text.ends_with(&stop[..n]))
-        .unwrap_or(0)
+    stop.char_indices().map(|(at, _)| at).rev().find(|&n| text.ends_with(&stop[..n])).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -89,14 +89,19 @@ fn load_tile(job: Job, tile: u32, lane: u32, sizes: Blocks, count: u32) -> Tile 
     var x: Tile;
     let low = job.unit + job.place * code_words(params.head_dim);
     let high = low + low_words(params.head_dim);
-#repeat V Q
-    if job.inside && (lane * Q + V) * 4u < count {
-        var codes = codes4(low + tile * (4u * LOW_BITS), lane * Q + V, LOW_BITS);
+#repeat B BLOCKS
+    if job.inside && lane * (4u * Q) + 16u * B < count {
+        let unit = unit_of(job, tile, lane * (4u * Q) + 16u * B, sizes[B], count);
+#repeat R PER_BLOCK
+        {
+            const vector = B * PER_BLOCK + R;
+            var codes = codes4(low + tile * (4u * LOW_BITS), lane * Q + vector, LOW_BITS);
 #ifdef HIGH
-        codes |= codes4(high + tile * 4u, lane * Q + V, 1u) << vec4<u32>(2u);
+            codes |= codes4(high + tile * 4u, lane * Q + vector, 1u) << vec4<u32>(2u);
 #endif
-        let size = sizes[V / 4];
-        x[V] = levels4(codes, size) * unit_of(job, tile, (lane * Q + V) * 4u, size, count);
+            x[vector] = levels4(codes, sizes[B]) * unit;
+        }
+#end
     }
 #end
     return x;
@@ -127,9 +132,11 @@ fn decode(job: Job, lane: u32) {
             rotate_back(&x, lane, sizes);
         }
         let to = params.first + job.token * params.row + (job.head * params.head_dim + tile * 128u) / 4u;
-#repeat V Q
-        if job.inside && (lane * Q + V) * 4u < count {
-            y[to + lane * Q + V] = x[V];
+#repeat B BLOCKS
+        if job.inside && lane * (4u * Q) + 16u * B < count {
+#repeat R PER_BLOCK
+            y[to + lane * Q + B * PER_BLOCK + R] = x[B * PER_BLOCK + R];
+#end
         }
 #end
     }

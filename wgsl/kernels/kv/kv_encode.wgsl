@@ -54,32 +54,60 @@ struct KvEncodeParams {
 // Exponent field from which a scale can be beyond f16: below it every group norm is under 2^12.
 const LARGE_FIELD = 135u;
 
+// Vectors of the k or v buffer before the head.
+fn head_start(job: Job) -> u32 {
+    return params.first[job.side] + job.token * params.row[job.side] + job.head * (params.head_dim[job.side] / 4u);
+}
+
 fn load_tile(job: Job, tile: u32, lane: u32, count: u32) -> Tile {
     var x: Tile;
-    let head_dim = params.head_dim[job.side];
-    let start = params.first[job.side] + job.token * params.row[job.side] + (job.head * head_dim + tile * 128u) / 4u;
-#repeat V Q
-    if (lane * Q + V) * 4u < count {
+    let at = head_start(job) + tile * 32u + lane * Q;
+#repeat B BLOCKS
+    if lane * (4u * Q) + 16u * B < count {
         if job.side == 0u {
-            x[V] = k[start + lane * Q + V];
+#repeat R PER_BLOCK
+            x[B * PER_BLOCK + R] = k[at + B * PER_BLOCK + R];
+#end
         } else {
-            x[V] = v[start + lane * Q + V];
+#repeat R PER_BLOCK
+            x[B * PER_BLOCK + R] = v[at + B * PER_BLOCK + R];
+#end
         }
     }
 #end
     return x;
 }
 
-// Largest exponent field of the head.
-fn worst_field(job: Job, lane: u32) -> u32 {
+// Largest exponent field of the head, whose first tile is `x`.
+fn worst_field(job: Job, lane: u32, x: ptr<function, Tile>) -> u32 {
     var field = 0u;
-    for (var tile = 0u; tile < params.tiles; tile += 1u) {
-        let x = load_tile(job, tile, lane, tile_count(params.head_dim[job.side], tile));
 #repeat V Q
-        field = max(field, max_field4(x[V]));
+    field = max(field, max_field4((*x)[V]));
 #end
+    let at = head_start(job);
+    for (var i = 32u + lane; i < params.head_dim[job.side] / 4u; i += LANES) {
+        if job.side == 0u {
+            field = max(field, max_field4(k[at + i]));
+        } else {
+            field = max(field, max_field4(v[at + i]));
+        }
     }
     return max_of_head(field);
+}
+
+// Largest exponent field of every group of the tile; `worst` is that of the head.
+fn group_fields(x: ptr<function, Tile>, sizes: Blocks, worst: u32) -> Blocks {
+    let own = block_fields(x);
+#ifdef WHOLE
+    if params.tiles == 1u {
+        var all: Blocks;
+#repeat B BLOCKS
+        all[B] = worst;
+#end
+        return all;
+    }
+#endif
+    return max_group(own, sizes);
 }
 
 fn report(job: Job, kind: u32) {
@@ -121,18 +149,22 @@ fn encode(job: Job, lane: u32) {
     if !any_head(job.inside) {
         return;
     }
-    let worst = worst_field(job, lane);
+    var x = load_tile(job, 0u, lane, tile_count(params.head_dim[job.side], 0u));
+    let worst = worst_field(job, lane, &x);
     let finite = worst != 255u;
     var overflow = false;
     // Where a scale could overflow, all tiles are tried before the first is stored.
     let tries = select(0u, params.tiles, any_head(job.inside && finite && worst >= LARGE_FIELD));
-    for (var step = params.tiles - tries; step < 2u * params.tiles; step += 1u) {
+    let start = params.tiles - tries;
+    for (var step = start; step < 2u * params.tiles; step += 1u) {
         let trying = step < params.tiles;
         let tile = select(step - params.tiles, step, trying);
         let count = tile_count(params.head_dim[job.side], tile);
-        var x = load_tile(job, tile, lane, count);
+        if step != start {
+            x = load_tile(job, tile, lane, count);
+        }
         let sizes = group_sizes(lane, count);
-        let fields = max_group(block_fields(&x), sizes);
+        let fields = group_fields(&x, sizes, worst);
         normalise_tile(&x, fields);
         let quantised = quantise(&x, fields, sizes, lane);
         if trying {

@@ -16,8 +16,8 @@ use super::exact::cap::SoftCap;
 use super::exact::score::{block_score, from_log2, sink};
 use super::exact::state::State;
 use super::exact::tile::{NARROW, ScaleParts, WIDE, denominator, powers, weighted_sum, weights};
-use super::key_bias::KeyBiasTable;
 use super::exact::{exp2::exp2, fold::Denominator};
+use super::key_bias::KeyBiasTable;
 
 /// The cache of one K/V head of one sequence.
 #[derive(Clone, Copy, Debug)]

@@ -53,3 +53,56 @@ impl KeyBiases {
         Some(KeyBiasTable { slot, turns: self.turns[*rope].as_ref()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use turbo_backend::KvShape;
+    use turbo_backend::plan::{RopeStyle, RopeTable, ValueId, Weight, WeightId};
+    use turbo_gguf::GgufFile;
+    use turbo_testkit::GgufBuilder;
+
+    use super::*;
+
+    fn biases(values: [f32; 4]) -> Result<KeyBiases, BackendError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let file = GgufBuilder::new(3).tensor("blk.0.attn_k.bias", &[4], 0, &bytes).build();
+        let file = GgufFile::from_static("tiny.gguf", file.leak()).expect("a valid file");
+        let plan = Plan {
+            architecture: "qwen2".into(),
+            n_layers: 1,
+            d_model: 4,
+            n_vocab: 1,
+            context_length: 64,
+            values: Vec::new(),
+            weights: vec![Weight { tensor: "blk.0.attn_k.bias".into(), cols: 4, rows: 1 }],
+            kv: vec![KvShape { n_kv_heads: 2, head_dim_k: 2, head_dim_v: 2 }; 2],
+            key_bias: vec![None, Some(KeyBias { weight: WeightId(0), rope: 0 })],
+            ropes: vec![RopeTable { style: RopeStyle::Neox, inv_freq: vec![1.0], magnitude: 1.0 }],
+            steps: Vec::new(),
+            layer_starts: vec![0],
+            logits: ValueId(0),
+        };
+        let weights = Weights::new(&plan, Arc::new(file))?;
+        KeyBiases::new(&plan, &weights)
+    }
+
+    #[test]
+    fn a_slot_has_its_own_bias_or_none() {
+        let biases = biases([1.0, 2.0, 3.0, 4.0]).expect("finite");
+        assert!(biases.of(0).is_none());
+        let table = biases.of(1).expect("the second slot has a bias");
+        assert_eq!(table.key(1, 0), [3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_bias_that_is_not_finite_names_its_tensor() {
+        let error = biases([1.0, 2.0, f32::NAN, 4.0]).err().expect("a bias is nan");
+        assert_eq!(
+            error.to_string(),
+            "tiny.gguf: tensor blk.0.attn_k.bias holds NaN at value 2, expected finite numbers: the file is damaged or \
+             was converted wrongly"
+        );
+    }
+}

@@ -6,3 +6,6 @@ pub mod kv_decode_f16;
 pub mod kv_encode;
 pub mod kv_encode_f16;
 pub mod rotate;
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use super::plain::{self, LANES};
 use super::plane::{Planes, Shape};
 
 /// A product of a row of ggml blocks and a token row. Unsafe to call without its level.
-pub(crate) type Fused = unsafe fn(&[u8], Int8Row<'_>) -> f32;
+pub(crate) type Fused = unsafe fn(&[u8], &Int8Row<'_>) -> f32;
 
 /// Columns of the eight blocks that fill the lanes.
 const SUPER: usize = LANES * BLOCK;
@@ -182,7 +182,7 @@ macro_rules! shift_right {
 
 /// The rows end in blocks that do not fill the lanes: those go through the plain step.
 #[inline]
-fn finish(acc: [f32; LANES], ty: GgmlType, shape: Shape, rest: &[u8], first: usize, x: Int8Row<'_>) -> f32 {
+fn finish(acc: [f32; LANES], ty: GgmlType, shape: Shape, rest: &[u8], first: usize, x: &Int8Row<'_>) -> f32 {
     let mut lanes = acc;
     if !rest.is_empty() {
         let mut planes = Planes::default();
@@ -190,7 +190,7 @@ fn finish(acc: [f32; LANES], ty: GgmlType, shape: Shape, rest: &[u8], first: usi
         planes.resize(shape, cols);
         planes.expand(ty, cols, rest);
         for block in 0..planes.low.len() {
-            plain::step(&planes, shape, block, &x, first + block, &mut lanes);
+            plain::step(&planes, shape, block, x, first + block, &mut lanes);
         }
     }
     plain::fold(&lanes)
@@ -244,16 +244,16 @@ macro_rules! kernels {
 
             /// Any type, from its planes; see [`plain::row`].
             #[target_feature(enable = $features)]
-            pub(crate) fn row(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+            pub(crate) fn row(planes: &Planes, shape: Shape, x: &Int8Row<'_>) -> f32 {
                 if x.fine.is_empty() { row_of::<false>(planes, shape, x) } else { row_of::<true>(planes, shape, x) }
             }
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn row_of<const WIDE: bool>(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+            fn row_of<const WIDE: bool>(planes: &Planes, shape: Shape, x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (weights, _) = planes.codes.as_chunks::<SUPER>();
-                for (i, (w, codes)) in weights.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (w, codes)) in weights.iter().zip(supers::<WIDE>(x)).enumerate() {
                     let at = i * LANES;
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (b, dot) in dots.iter_mut().enumerate() {
@@ -278,17 +278,17 @@ macro_rules! kernels {
                 }
                 let mut lanes = lanes_of(acc);
                 for block in weights.len() * LANES..planes.low.len() {
-                    plain::step(planes, shape, block, &x, block, &mut lanes);
+                    plain::step(planes, shape, block, x, block, &mut lanes);
                 }
                 plain::fold(&lanes)
             }
 
             #[target_feature(enable = $features)]
-            fn q8_0<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q8_0<const WIDE: bool>(row: &[u8], x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (blocks, _) = row.as_chunks::<34>();
                 let (blocks, rest) = blocks.as_chunks::<8>();
-                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(x)).enumerate() {
                     prefetch(blocks.as_ptr().cast(), 272);
                     // expand() takes a code of -128 as -127, and so must this.
                     let least = _mm256_set1_epi8(-127);
@@ -305,12 +305,12 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q4_0<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q4_0<const WIDE: bool>(row: &[u8], x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (blocks, _) = row.as_chunks::<18>();
                 let (blocks, rest) = blocks.as_chunks::<8>();
                 let mask = _mm256_set1_epi8(15);
-                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (blocks, codes)) in blocks.iter().zip(supers::<WIDE>(x)).enumerate() {
                     prefetch(blocks.as_ptr().cast(), 144);
                     let mut dots = [_mm256_setzero_si256(); 8];
                     for (b, (dot, block)) in dots.iter_mut().zip(blocks).enumerate() {
@@ -331,10 +331,10 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q4_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q4_k<const WIDE: bool>(row: &[u8], x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let mask = _mm256_set1_epi8(15);
-                for (i, (block, codes)) in row.as_chunks::<144>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<144>().0.iter().zip(supers::<WIDE>(x)).enumerate() {
                     prefetch(block.as_ptr(), 144);
                     let (head, packed) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let mut dots = [_mm256_setzero_si256(); 8];
@@ -345,16 +345,16 @@ macro_rules! kernels {
                         dots[2 * pair] = dot_block::<WIDE>(low, codes, 2 * pair);
                         dots[2 * pair + 1] = dot_block::<WIDE>(high, codes, 2 * pair + 1);
                     }
-                    acc = with_mins(acc, dots, head, &x, i * LANES);
+                    acc = with_mins(acc, dots, head, x, i * LANES);
                 }
                 plain::fold(&lanes_of(acc))
             }
 
             #[target_feature(enable = $features)]
-            fn q5_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q5_k<const WIDE: bool>(row: &[u8], x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (mask, one) = (_mm256_set1_epi8(15), _mm256_set1_epi8(1));
-                for (i, (block, codes)) in row.as_chunks::<176>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<176>().0.iter().zip(supers::<WIDE>(x)).enumerate() {
                     prefetch(block.as_ptr(), 176);
                     let (head, rest) = block.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
                     let (fifth, packed) = rest.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
@@ -370,7 +370,7 @@ macro_rules! kernels {
                         dots[2 * pair + 1] = dot_block::<WIDE>(high, codes, 2 * pair + 1);
                         fifth = shift_right!(fifth, 2);
                     }
-                    acc = with_mins(acc, dots, head, &x, i * LANES);
+                    acc = with_mins(acc, dots, head, x, i * LANES);
                 }
                 plain::fold(&lanes_of(acc))
             }
@@ -386,10 +386,10 @@ macro_rules! kernels {
             }
 
             #[target_feature(enable = $features)]
-            fn q6_k<const WIDE: bool>(row: &[u8], x: Int8Row<'_>) -> f32 {
+            fn q6_k<const WIDE: bool>(row: &[u8], x: &Int8Row<'_>) -> f32 {
                 let mut acc = _mm256_setzero_ps();
                 let (mask, pair) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
-                for (i, (block, codes)) in row.as_chunks::<210>().0.iter().zip(supers::<WIDE>(&x)).enumerate() {
+                for (i, (block, codes)) in row.as_chunks::<210>().0.iter().zip(supers::<WIDE>(x)).enumerate() {
                     prefetch(block.as_ptr(), 210);
                     let (parts, _) = block.as_chunks::<32>();
                     let mut dots = [_mm256_setzero_si256(); 8];

@@ -33,20 +33,18 @@ fn by_rows(level: Level, pool: &ThreadPool, w: &WeightRef<'_>, shape: Shape, x: 
     let (row_bytes, tokens) = (w.row_bytes(), x.tokens());
     let step = rows_per_task(pool, w, tokens, 1);
     let fused = fused(level, w.ty, x.forms().wide).filter(|_| tokens < PANEL_TOKENS);
+    let inputs: Vec<Int8Row<'_>> = (0..tokens).map(|token| x.int8_row(token)).collect();
     pool.run(w.rows.div_ceil(step), |task| {
         let first = task * step;
         let rows = first..(first + step).min(w.rows);
         SCRATCH.with_borrow_mut(|(planes, _)| {
             planes.resize(shape, if fused.is_some() { 0 } else { w.cols });
-            let mut inputs = [x.int8_row(0); PANEL_TOKENS];
-            (1..tokens.min(PANEL_TOKENS)).for_each(|token| inputs[token] = x.int8_row(token));
             for row in rows {
                 let bytes = &w.data[row * row_bytes..][..row_bytes];
                 if fused.is_none() {
                     planes.expand(w.ty, w.cols, bytes);
                 }
-                for token in 0..tokens {
-                    let input = if token < PANEL_TOKENS { inputs[token] } else { x.int8_row(token) };
+                for (token, input) in inputs.iter().enumerate() {
                     let value = match fused {
                         // SAFETY: the level is available, which `matmul_at` checks.
                         Some(fused) => unsafe { fused(bytes, input) },
@@ -85,7 +83,7 @@ fn by_panels(
 }
 
 /// The kernel that reads blocks of the type directly.
-fn fused(level: Level, ty: GgmlType, wide: bool) -> Option<unsafe fn(&[u8], Int8Row<'_>) -> f32> {
+fn fused(level: Level, ty: GgmlType, wide: bool) -> Option<unsafe fn(&[u8], &Int8Row<'_>) -> f32> {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => super::avx2::maddubs::fused(ty, wide),
@@ -100,7 +98,7 @@ fn fused(level: Level, ty: GgmlType, wide: bool) -> Option<unsafe fn(&[u8], Int8
     }
 }
 
-fn one_row(level: Level, planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+fn one_row(level: Level, planes: &Planes, shape: Shape, x: &Int8Row<'_>) -> f32 {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available, which `matmul_at` checks.

@@ -75,7 +75,7 @@ macro_rules! row_kernel {
     ($name:ident, $features:literal, $dot:ident) => {
         /// Any type, from its planes; see [`plain::row`].
         #[target_feature(enable = $features)]
-        pub(super) fn $name(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+        pub(super) fn $name(planes: &Planes, shape: Shape, x: &Int8Row<'_>) -> f32 {
             let mut acc = [vdupq_n_f32(0.0); 2];
             let wide = !x.fine.is_empty();
             let (weights, _) = planes.codes.as_chunks::<SUPER>();
@@ -124,7 +124,7 @@ macro_rules! row_kernel {
                 unsafe { vst1q_f32(lanes.as_mut_ptr(), acc) };
             }
             for block in weights.len() * LANES..planes.low.len() {
-                plain::step(planes, shape, block, &x, block, &mut lanes);
+                plain::step(planes, shape, block, x, block, &mut lanes);
             }
             plain::fold(&lanes)
         }

@@ -63,10 +63,10 @@ pub(crate) fn step(planes: &Planes, shape: Shape, block: usize, x: &Int8Row<'_>,
 }
 
 /// The product of one weight row and one token row.
-pub(crate) fn row(planes: &Planes, shape: Shape, x: Int8Row<'_>) -> f32 {
+pub(crate) fn row(planes: &Planes, shape: Shape, x: &Int8Row<'_>) -> f32 {
     let mut lanes = [0.0; LANES];
     for block in 0..planes.low.len() {
-        step(planes, shape, block, &x, block, &mut lanes);
+        step(planes, shape, block, x, block, &mut lanes);
     }
     fold(&lanes)
 }

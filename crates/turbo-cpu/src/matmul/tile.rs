@@ -112,21 +112,7 @@ macro_rules! tile_kernel {
                 let words = panel.words.as_chunks::<{ BLOCK_WORDS * ROWS }>().0;
                 for (block, (words, x)) in words.iter().zip(x).enumerate() {
                     let planes = [&x.words, if WIDE { &fine[block] } else { &x.words }];
-                    let mut values = [[$zero_ps(); V]; T];
-                    // One place that calls `sums`, so that it is inlined.
-                    for part in 0..if HALVES { 2 } else { 1 } {
-                        let (sums_of, from, len) =
-                            if HALVES { (1 + part, part * BLOCK_WORDS / 2, BLOCK_WORDS / 2) } else { (0, 0, BLOCK_WORDS) };
-                        let dots = sums::<T, WIDE>(words, planes, &x.biases[sums_of], from..from + len, first);
-                        let by = if part == 0 { &panel.low } else { &panel.high };
-                        scale::<T>(&mut values, dots, scales(by, block), part == 1);
-                    }
-                    if HALVES && MINS {
-                        subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
-                        subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
-                    } else if MINS {
-                        subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
-                    }
+                    let values = block_values::<T, HALVES, MINS, WIDE>(panel, block, words, x, planes, first);
                     let lane = &mut scratch.lanes[block % LANES];
                     for t in 0..T {
                         let scale = $set1_ps(x.scales[first + t]);
@@ -152,6 +138,89 @@ macro_rules! tile_kernel {
                         unsafe { $store_ps(row.as_mut_ptr(), $add_ps(even, odd)) };
                     }
                 }
+            }
+
+            /// The products of a block, but for the scales of the tokens.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn block_values<const T: usize, const HALVES: bool, const MINS: bool, const WIDE: bool>(
+                panel: &Panel,
+                block: usize,
+                words: &[u32; BLOCK_WORDS * ROWS],
+                x: &PackedBlock,
+                planes: [&Words; 2],
+                first: usize,
+            ) -> [[$float; V]; T] {
+                let mut values = [[$zero_ps(); V]; T];
+                if HALVES {
+                    for (half, by) in [&panel.low, &panel.high].into_iter().enumerate() {
+                        let dots = half_sums::<T, MINS, WIDE>(words, planes, &x.biases[1 + half], half, first);
+                        scale::<T>(&mut values, dots, scales(by, block), half == 1);
+                    }
+                } else {
+                    let dots = sums::<T, BLOCK_WORDS, MINS, WIDE>(words, planes, &x.biases[0], 0, first);
+                    scale::<T>(&mut values, dots, scales(&panel.low, block), false);
+                }
+                if HALVES && MINS {
+                    subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
+                    subtract::<T>(&mut values, scales(&panel.min_high, block), &x.sums[2], first);
+                } else if MINS {
+                    subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
+                }
+                values
+            }
+
+            /// [`sums`] of half a block. Not inlined: beside the values of the first half, the sums of the
+            /// second one do not fit into registers.
+            #[inline(never)]
+            #[target_feature(enable = $features)]
+            fn half_sums<const T: usize, const MINS: bool, const WIDE: bool>(
+                words: &[u32; BLOCK_WORDS * ROWS],
+                planes: [&Words; 2],
+                biases: &[i32; TILE],
+                half: usize,
+                first: usize,
+            ) -> [[$int; V]; T] {
+                sums::<T, { BLOCK_WORDS / 2 }, MINS, WIDE>(words, planes, biases, half * BLOCK_WORDS / 2, first)
+            }
+
+            /// Integer products of `W` words of a block from word `from` on, with the codes of both planes or of
+            /// the first. `MINS` gives each caller its own copy, and what is called in one place is inlined.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn sums<const T: usize, const W: usize, const MINS: bool, const WIDE: bool>(
+                words: &[u32; BLOCK_WORDS * ROWS],
+                planes: [&Words; 2],
+                biases: &[i32; TILE],
+                from: usize,
+                first: usize,
+            ) -> [[$int; V]; T] {
+                let mut dots = [[$zero(); V]; T];
+                // One plane after the other: with both at once the sums do not fit into registers.
+                for plane in 0..if WIDE { 2 } else { 1 } {
+                    for t in 0..T {
+                        let biased = $biased && (plane == 1 || !WIDE);
+                        let start = if biased { $set_sum(biases[first + t]) } else { $zero() };
+                        for v in 0..V {
+                            dots[t][v] = if plane == 1 { $join(dots[t][v], start) } else { start };
+                        }
+                    }
+                    for word in from..from + W {
+                        let mut w = [$zero_words(); V];
+                        for v in 0..V {
+                            let part = &words[word * ROWS + v * $lanes..][..$lanes];
+                            // SAFETY: `part` is as long as a vector.
+                            w[v] = unsafe { $load(part.as_ptr().cast()) };
+                        }
+                        for t in 0..T {
+                            let codes = $set1(planes[plane][word][first + t]);
+                            for v in 0..V {
+                                dots[t][v] = $dot(dots[t][v], w[v], codes);
+                            }
+                        }
+                    }
+                }
+                dots
             }
 
             /// The scales (or mins) of a block of every row.
@@ -199,43 +268,6 @@ macro_rules! tile_kernel {
                         values[t][v] = $fnmadd(mins[v], sum, values[t][v]);
                     }
                 }
-            }
-
-            /// Integer products of some words of a block with the codes of both planes, or of the first.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn sums<const T: usize, const WIDE: bool>(
-                words: &[u32; BLOCK_WORDS * ROWS],
-                planes: [&Words; 2],
-                biases: &[i32; TILE],
-                range: std::ops::Range<usize>,
-                first: usize,
-            ) -> [[$int; V]; T] {
-                let mut dots = [[$zero(); V]; T];
-                // One plane after the other: with both at once the sums do not fit into registers.
-                for plane in 0..if WIDE { 2 } else { 1 } {
-                    for t in 0..T {
-                        let start = if $biased && (plane == 1 || !WIDE) { $set_sum(biases[first + t]) } else { $zero() };
-                        for v in 0..V {
-                            dots[t][v] = if plane == 1 { $join(dots[t][v], start) } else { start };
-                        }
-                    }
-                    for word in range.clone() {
-                        let mut w = [$zero_words(); V];
-                        for v in 0..V {
-                            let part = &words[word * ROWS + v * $lanes..][..$lanes];
-                            // SAFETY: `part` is as long as a vector.
-                            w[v] = unsafe { $load(part.as_ptr().cast()) };
-                        }
-                        for t in 0..T {
-                            let codes = $set1(planes[plane][word][first + t]);
-                            for v in 0..V {
-                                dots[t][v] = $dot(dots[t][v], w[v], codes);
-                            }
-                        }
-                    }
-                }
-                dots
             }
         }
     };

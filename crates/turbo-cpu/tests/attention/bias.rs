@@ -42,7 +42,8 @@ fn masks_caps_sinks_frequencies_and_head_sizes() {
             for (base, magnitude) in [(1e4, 1.0), (1.5, 1.0), (1e9, 1.3)] {
                 let bias = Some(Bias { base, magnitude, ..Bias::new(20.0, style, rotated) });
                 let (k, n_keys) = (CODED[i % 5], 300);
-                let case = Case { k, dk, dv: 64, n_keys, n_tokens: 2, group: 2, n_kv_heads: 2, bias, ..Case::default() };
+                let case =
+                    Case { k, dk, dv: 64, n_keys, n_tokens: 2, group: 2, n_kv_heads: 2, bias, ..Case::default() };
                 check(case);
                 check(Case { window: Some(100), soft_cap: Some(30.0), sinks: true, peak: 0.3, ..case });
             }
@@ -70,7 +71,8 @@ fn prefill_equals_single_token_decodes_and_any_split() {
         (KvType::Turbo3, KvType::F16),
     ] {
         let bias = Some(Bias::new(30.0, RopeStyle::Neox, 64));
-        let case = Case { k, v, dk: 64, dv: 96, n_kv_heads: 2, group: 3, n_keys: 600, n_tokens: 128, ..Case::default() };
+        let case =
+            Case { k, v, dk: 64, dv: 96, n_kv_heads: 2, group: 3, n_keys: 600, n_tokens: 128, ..Case::default() };
         let filled = Case { window: Some(500), peak: 0.2, bias, ..case }.fill();
         for simd in Simd::all() {
             let whole = filled.run(&ThreadPool::new(1), simd, 0, 128).expect("finite queries");

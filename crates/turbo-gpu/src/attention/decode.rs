@@ -130,6 +130,12 @@ fn rows_of(variant: &Variant) -> u32 {
     named.unwrap_or(if variant.name.starts_with("k_f16") { 4 } else { 2 })
 }
 
+/// The variant of heads of 128 values that reads the cache fewest times for so many rows, with the fewest rows idle.
+fn fewest_passes(rows: u32) -> &'static str {
+    let best = [(4, "r4"), (5, "r5"), (8, "r8")].into_iter().min_by_key(|&(r, _)| (rows.div_ceil(r), r));
+    best.map_or("r4", |(_, name)| name)
+}
+
 impl Variants {
     /// Those that suit `gpu` for `rows` rows (query heads of a K/V head times tokens) on `layer`.
     ///
@@ -139,9 +145,12 @@ impl Variants {
         let (k, v) = (layer.k.kv_type, layer.v.kv_type);
         let pair = format!("k_{k},v_{v}");
         let decode = if k.is_coded() && v.is_coded() {
-            let rows = if rows == 1 { "r1" } else { "r4" };
-            let names = [format!("{pair},{rows},subgroup"), format!("{pair},{rows}")];
-            gpu.pick(&attention::attention_decode::KERNEL, &[&names[0], &names[1]])?
+            let any = if rows == 1 { "r1" } else { "r4" };
+            let names = [format!("{pair},{any},subgroup"), format!("{pair},{any}")];
+            let large = format!("{pair},h128,{},subgroup", fewest_passes(rows));
+            let fits = (layer.k.head_dim, layer.v.head_dim) == (128, 128) && rows > 1;
+            let all = [large.as_str(), &names[0], &names[1]];
+            gpu.pick(&attention::attention_decode::KERNEL, if fits { &all } else { &all[1..] })?
         } else {
             gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?
         };
@@ -270,6 +279,13 @@ impl AttentionDecode<'_> {
         if d > MAX_HEAD_DIM || !layer.k.head_dim.is_multiple_of(8) || !layer.v.head_dim.is_multiple_of(16) {
             let (k, v) = (layer.k.head_dim, layer.v.head_dim);
             return Some(format!("heads of {k} (K) and {v} (V) values: multiples of 16 up to {MAX_HEAD_DIM} can be done"));
+        }
+        if variants.decode.name.contains("h128") {
+            let words = [self.k.pool.block_words, self.k.offset];
+            if (layer.k.head_dim, layer.v.head_dim) != (128, 128) || words.iter().any(|w| w % 4 != 0) {
+                let label = variants.decode.label;
+                return Some(format!("{label} is for heads of 128 values in blocks of whole vectors, found {layer:?}"));
+            }
         }
         let rows = u64::from(self.tokens()) * u64::from(self.n_heads);
         let chunks = self.known.iter().map(|s| s.chunks(self.window)).max().unwrap_or(0);

@@ -34,7 +34,10 @@ impl<'a> PoolPart<'a> {
         let Self { blocks, block_words, bind, .. } = self;
         let needed = 4 * u64::from(*blocks) * u64::from(*block_words);
         if needed > bind.bytes {
-            return Some(format!("{blocks} blocks of {block_words} words take {needed} bytes, pool has {}", bind.bytes));
+            return Some(format!(
+                "{blocks} blocks of {block_words} words take {needed} bytes, pool has {}",
+                bind.bytes
+            ));
         }
         let end = u64::from(offset) + side.block_words() as u64;
         (end > u64::from(*block_words))
@@ -85,7 +88,7 @@ pub(super) fn tiles(side: &SideLayout) -> u32 {
 /// Lanes that a variant gives a head.
 pub(super) fn lanes(variant: &turbo_wgsl::Variant) -> u32 {
     match variant.name.rsplit(',').next() {
-        Some("lanes32") => 32,
+        Some("lanes32" | "whole32") => 32,
         Some("lanes8") => 8,
         _ => 1,
     }

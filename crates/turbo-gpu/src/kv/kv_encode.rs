@@ -103,12 +103,12 @@ pub fn kernel(kv_type: KvType) -> &'static Kernel {
     if kv_type.is_coded() { &kv::kv_encode::KERNEL } else { &kv::kv_encode_f16::KERNEL }
 }
 
-/// The variant that suits `gpu` for storing `kv_type`.
+/// The variant that suits `gpu` for storing `kv_type`; `whole` if all head sizes are multiples of 128.
 ///
 /// # Errors
 /// None: there is one for every device.
-pub fn variant(gpu: &Gpu, kv_type: KvType) -> Result<&'static Variant, GpuError> {
-    super::pick(gpu, kernel(kv_type), kv_type)
+pub fn variant(gpu: &Gpu, kv_type: KvType, whole: bool) -> Result<&'static Variant, GpuError> {
+    super::pick(gpu, kernel(kv_type), kv_type, whole && kv_type.is_coded())
 }
 
 impl<'a> KvEncode<'a> {
@@ -120,14 +120,15 @@ impl<'a> KvEncode<'a> {
         self.record_with(recorder, variant)
     }
 
-    /// Like [`KvEncode::record`], with the variants that `choose` names.
+    /// Like [`KvEncode::record`], with the variants that `choose` names; it is told whether all head sizes are
+    /// multiples of 128, which `whole` variants need.
     ///
     /// # Errors
     /// As [`KvEncode::record`].
     pub fn record_with(
         &self,
         recorder: &mut Recorder<'_>,
-        choose: impl Fn(&Gpu, KvType) -> Result<&'static Variant, GpuError>,
+        choose: impl Fn(&Gpu, KvType, bool) -> Result<&'static Variant, GpuError>,
     ) -> Result<(), GpuError> {
         let gpu = recorder.gpu();
         if let Some(reason) = self.problem() {
@@ -135,13 +136,15 @@ impl<'a> KvEncode<'a> {
         }
         match (&self.k, &self.v) {
             (Some(k), Some(v)) if k.layout.kv_type == v.layout.kv_type => {
-                let variant = choose(gpu, k.layout.kv_type)?;
+                let whole = [k, v].iter().all(|h| h.layout.head_dim.is_multiple_of(128));
+                let variant = choose(gpu, k.layout.kv_type, whole)?;
                 self.dispatch(recorder, variant, [k, v], 2, KvSide::K)
             }
             (k, v) => {
                 for (heads, side) in [(k, KvSide::K), (v, KvSide::V)] {
                     if let Some(heads) = heads {
-                        let variant = choose(gpu, heads.layout.kv_type)?;
+                        let whole = heads.layout.head_dim.is_multiple_of(128);
+                        let variant = choose(gpu, heads.layout.kv_type, whole)?;
                         self.dispatch(recorder, variant, [heads, heads], 1, side)?;
                     }
                 }

@@ -30,7 +30,10 @@ impl Parity for Decode {
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let k = named(variant.name, "k_").unwrap_or(KvType::Turbo4);
         let v = named(variant.name, "v_").unwrap_or(KvType::F16);
-        for case in Case::all(k, v, effort) {
+        for mut case in Case::all(k, v, effort) {
+            if variant.name.contains("h128") {
+                case.head_dim = (128, 128);
+            }
             let Some(problem) = Problem::new(&case) else { continue };
             let mut variants = problem.variants(gpu)?;
             match self {

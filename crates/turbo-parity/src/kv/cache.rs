@@ -21,13 +21,20 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Every head size once as K with `n_heads` heads, and `tokens` tokens.
-    pub(super) fn all(kv_type: KvType, n_heads: usize, tokens: usize) -> impl Iterator<Item = Self> {
-        // f16 takes any even size.
-        let sizes = HEAD_DIMS.map(|d| if kv_type == KvType::F16 && d == 16 { 18 } else { d });
+    /// Every head size that `variant` takes once as K with `n_heads` heads; `tokens` tokens times 11 in all.
+    pub(super) fn all(variant: &Variant, n_heads: usize, tokens: usize) -> impl Iterator<Item = Self> {
+        let kv_type = kv_type(variant);
+        let whole = variant.name.ends_with("whole32");
+        let mut sizes = HEAD_DIMS.to_vec();
+        sizes.retain(|d| !whole || d % 128 == 0);
+        if kv_type == KvType::F16 {
+            // Any even size.
+            sizes[0] = 18;
+        }
+        let tokens = (tokens * HEAD_DIMS.len()).div_ceil(sizes.len());
         (0..sizes.len()).filter_map(move |i| {
             let layout = |d: usize| SideLayout::new(kv_type, n_heads, d).ok();
-            let (k, v) = (layout(sizes[i])?, layout(sizes[(i + 3) % sizes.len()])?);
+            let (k, v) = (layout(sizes[i])?, layout(sizes[(i + 4) % sizes.len()])?);
             let block_words = k.block_words() + v.block_words();
             let side = |layout, offset| CacheSide { layout, block_words, offset };
             // A third of the places stay as they are.
@@ -70,7 +77,7 @@ impl Shape {
 }
 
 /// The type that a variant stores or reads.
-pub(super) fn kv_type(variant: &Variant) -> KvType {
+fn kv_type(variant: &Variant) -> KvType {
     let name = variant.name.split(',').next().unwrap_or_default();
     name.parse().unwrap_or(KvType::F16)
 }
@@ -105,7 +112,7 @@ pub(super) fn heads(layout: &SideLayout, n: usize, random: &mut Inputs) -> Vec<f
 
 /// Ordinary values times a power of two about the smallest or the largest scales.
 fn edge_of_range(head: &mut [f32], random: &mut Inputs) {
-    let exponent = if random.bits() % 2 == 0 { 139 + random.below(14) } else { 95 + random.below(14) };
+    let exponent = if random.below(2) == 0 { 139 + random.below(14) } else { 95 + random.below(14) };
     for x in head {
         *x = random.normal() * f32::from_bits(exponent << 23);
     }
@@ -132,11 +139,11 @@ fn at_thresholds(kv_type: KvType, head: &mut [f32], random: &mut Inputs) {
         let thresholds = table(kv_type.code_bits() as u32, n).thresholds();
         // Squares of the rotated values of a group of norm sqrt(n): what is left goes to the last.
         let mut left = n as f32;
-        for i in at..at + n {
+        for (i, x) in head[at..at + n].iter_mut().enumerate() {
             let pick = thresholds[random.below(thresholds.len() as u32) as usize];
-            let square = if i + 1 == at + n { left.max(0.0) } else { pick.min(left.max(0.0)) };
+            let square = if i + 1 == n { left.max(0.0) } else { pick.min(left.max(0.0)) };
             left -= square;
-            head[i] = square.sqrt().copysign(random.normal());
+            *x = square.sqrt().copysign(random.normal());
         }
         at += n;
     }

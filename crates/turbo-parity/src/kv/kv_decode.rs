@@ -7,7 +7,7 @@ use turbo_gpu::kv::kv_decode::KvDecode;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::cache::{Shape, heads, kv_type};
+use super::cache::{Shape, heads};
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `kv/kv_decode`, or of `kv/kv_decode_f16`.
@@ -26,7 +26,7 @@ impl Parity for Decode {
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let (tokens, n_heads) = effort.of((67, 2), (577, 4));
-        for (i, shape) in Shape::all(kv_type(variant), n_heads, tokens).enumerate() {
+        for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
             let pool = filled(&shape, i as u64);
             for (side, cache) in shape.sides.iter().enumerate() {
                 for rotated in [false, true] {

@@ -7,7 +7,7 @@ use turbo_gpu::kv::kv_encode::{KvEncode, KvFault, KvSide, NewHeads};
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::cache::{Shape, heads, kv_type};
+use super::cache::{Shape, heads};
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `kv/kv_encode`, or of `kv/kv_encode_f16`.
@@ -26,7 +26,7 @@ impl Parity for Encode {
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
-        for (i, shape) in Shape::all(kv_type(variant), n_heads, tokens).enumerate() {
+        for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
             let case = Case::new(&shape, i as u64);
             let (pool, faults) = case.on_gpu(gpu, variant)?;
             let (want_pool, want_faults) = case.of_twin();
@@ -68,19 +68,17 @@ impl<'a> Case<'a> {
 
     fn of_twin(&self) -> (Vec<u32>, Vec<u32>) {
         let mut pool = self.before.clone();
-        let mut first = [None; 2];
-        for side in 0..2 {
+        let mut first = |side: usize| {
             let cache = &self.shape.sides[side];
             let coded = cache.layout.kv_type.is_coded();
             let encode = if coded { kv_encode::kv_encode } else { kv_encode_f16::kv_encode_f16 };
-            first[side] = encode(cache, &self.x[side], &self.shape.slots, &mut pool).first().copied();
-        }
-        let word = |side: KvSide, fault: HeadFault| {
-            let HeadFault { token, head, fault } = fault;
-            KvFault { token: token as u32, side, head: head as u32, fault }.to_word()
+            let faults = encode(cache, &self.x[side], &self.shape.slots, &mut pool);
+            faults.first().map_or(0, |&HeadFault { token, head, fault }| {
+                let side = if side == 0 { KvSide::K } else { KvSide::V };
+                KvFault { token: token as u32, side, head: head as u32, fault }.to_word()
+            })
         };
-        let k = first[0].map_or(0, |f| word(KvSide::K, f));
-        let v = first[1].map_or(0, |f| word(KvSide::V, f));
+        let (k, v) = (first(0), first(1));
         (pool, vec![0, k.max(v), v, 0])
     }
 
@@ -111,9 +109,9 @@ impl<'a> Case<'a> {
             };
             let (tokens, slots, faults) = (tokens as u32, slots.bind(), faults.bind());
             let both = KvEncode { k: new(0), v: new(1), tokens, slots, pool, faults, fault: 1 };
-            both.record_with(&mut recorder, |_, _| Ok(variant))?;
+            both.record_with(&mut recorder, |_, _, _| Ok(variant))?;
             // Again: it changes nothing but the word of faults.
-            KvEncode { k: None, fault: 2, ..both }.record_with(&mut recorder, |_, _| Ok(variant))?;
+            KvEncode { k: None, fault: 2, ..both }.record_with(&mut recorder, |_, _, _| Ok(variant))?;
         }
         recorder.submit()?;
         let mut pool = gpu.download(&parts[0].1, 0..low.len())?;

@@ -24,9 +24,7 @@ pub(super) fn argmax(logits: &[f32]) -> Option<u32> {
 pub(super) fn collect(logits: &[f32], k: usize, out: &mut Vec<Candidate>) {
     out.clear();
     let usable = |logit: f32| logit > f32::NEG_INFINITY;
-    out.extend(
-        (0u32..).zip(logits).filter(|&(_, &logit)| usable(logit)).map(|(id, &logit)| Candidate { id, logit }),
-    );
+    out.extend((0u32..).zip(logits).filter(|&(_, &logit)| usable(logit)).map(|(id, &logit)| Candidate { id, logit }));
     let order = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
     if k > 0 && k < out.len() {
         out.select_nth_unstable_by(k - 1, order);

@@ -158,11 +158,7 @@ mod tests {
 
     #[test]
     fn penalties_look_at_the_last_n_tokens_only() {
-        let params = SamplingParams {
-            repeat_penalty: 2.0,
-            repeat_last_n: 2,
-            ..SamplingParams::greedy()
-        };
+        let params = SamplingParams { repeat_penalty: 2.0, repeat_last_n: 2, ..SamplingParams::greedy() };
         let mut sampler = Sampler::new(params, &[0, 1, 2]);
         let mut row = [4.0, 3.0, -1.0];
         assert_eq!(sampler.sample(&mut row), Some(0));
@@ -173,7 +169,14 @@ mod tests {
 
     #[test]
     fn draws_follow_the_probabilities() {
-        let params = SamplingParams { seed: Some(3), temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplingParams::default() };
+        let params = SamplingParams {
+            seed: Some(3),
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            ..SamplingParams::default()
+        };
         let mut sampler = Sampler::new(params, &[]);
         let ones = (0..10_000).filter(|_| sampler.sample(&mut [0.0, 1.0]) == Some(1)).count();
         let expected = 10_000.0 * 1f64.exp() / (1.0 + 1f64.exp());

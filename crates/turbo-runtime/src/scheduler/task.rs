@@ -6,9 +6,7 @@ use std::time::Instant;
 use turbo_text::{StreamDecoder, Tokenizer};
 
 use crate::context::Sequence;
-use crate::request::{
-    Event, EventSink, FinishReason, GenerateRequest, RequestId, Timings, TokenLogprobs, Usage,
-};
+use crate::request::{Event, EventSink, FinishReason, GenerateRequest, RequestId, Timings, TokenLogprobs, Usage};
 use crate::sampling::{Sampler, logprobs};
 use crate::stop::StopMatcher;
 
@@ -33,7 +31,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(id: RequestId, request: GenerateRequest, tokenizer: &Arc<Tokenizer>, context: usize, sink: EventSink) -> Self {
+    pub(super) fn new(
+        id: RequestId,
+        request: GenerateRequest,
+        tokenizer: &Arc<Tokenizer>,
+        context: usize,
+        sink: EventSink,
+    ) -> Self {
         let prompt_tokens = request.prompt.len();
         let room = context - prompt_tokens;
         Self {

@@ -86,3 +86,47 @@ pub fn bias_score(table: KeyBiasTable<'_>, column_factors: &[f32], t: usize, mul
     }
     limited(sum * mult, WHOLE)
 }
+
+#[cfg(test)]
+mod tests {
+    use turbo_backend::BLOCK_TOKENS;
+    use turbo_backend::plan::{RopeStyle, RopeTable};
+
+    use super::super::super::key_bias::{KeyTurns, SlotBias};
+    use super::*;
+
+    /// Largest error over positions 0 .. 130,000, relative to the sum of the parts' magnitudes.
+    fn error(base: f64, rotated: usize, d: usize) -> f64 {
+        let inv_freq: Vec<f32> =
+            (0..rotated / 2).map(|i| base.powf(-((2 * i) as f64) / rotated as f64) as f32).collect();
+        let table = RopeTable { style: RopeStyle::Neox, inv_freq, magnitude: 1.0 };
+        let value = |i: usize, f: f64| (i as f64 * f).sin() as f32;
+        let q: Vec<f32> = (0..d).map(|i| value(i, 1.7)).collect();
+        let bias: Vec<f32> = (0..d).map(|i| 40.0 * value(i, 5.3)).collect();
+        let mut turns = KeyTurns::new(&table);
+        turns.reach(130_000);
+        let slot = SlotBias::new(&bias, d, &table, &turns).expect("finite");
+        let job = KeyBiasTable { slot: &slot, turns: &turns };
+        let (mut a, mut c) = (vec![0.0; turns.width()], vec![0.0; turns.width()]);
+        let row = factors(job, 0, &q, 1.0, &mut a, &mut c);
+        let dot = |key: &[f64]| key.iter().zip(&q).map(|(k, &q)| k * f64::from(q)).sum::<f64>();
+        let size: f64 = bias.iter().zip(&q).map(|(b, q)| f64::from((b * q).abs())).sum();
+        let mut worst = 0.0_f64;
+        for tile in (0..turns.n_tiles()).step_by(7) {
+            let columns = column_factors(job, tile, &a, &c, row);
+            for t in 0..BLOCK_TOKENS {
+                let got = f64::from(bias_score(job, &columns, t, row.mult)) / 65536.0;
+                worst = worst.max((got - dot(&job.key(0, tile * BLOCK_TOKENS + t))).abs() / size);
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn the_error_is_that_of_f32() {
+        for (base, rotated, d) in [(1e6, 128, 128), (1e4, 64, 64), (1e4, 32, 128), (1.5, 64, 64), (1e9, 256, 256)] {
+            let error = error(base, rotated, d);
+            assert!(error < 2.5e-7, "base {base}, {rotated} of {d}: {error:e}");
+        }
+    }
+}

@@ -105,7 +105,10 @@ mod tests {
             let slot = SlotBias::new(&[1.0, 2.0, 3.0, 4.0, 16.0, 0.0], 6, &table(style), &turns).expect("finite");
             let (x, y, rest) = slot.framed(0);
             assert_eq!(slot.exponent(0), 4);
-            assert_eq!((x[..2].to_vec(), y[..2].to_vec()), (firsts.map(|v| v / 8.0).to_vec(), seconds.map(|v| v / 8.0).to_vec()));
+            assert_eq!(
+                (x[..2].to_vec(), y[..2].to_vec()),
+                (firsts.map(|v| v / 8.0).to_vec(), seconds.map(|v| v / 8.0).to_vec())
+            );
             assert!(x[2..].iter().chain(&y[2..]).all(|&v| v == 0.0) && x.len() == 9);
             assert_eq!(rest, [1.0, 0.0]);
             assert_eq!(slot.plain(0), [2.0, 4.0, 6.0, 8.0, 16.0, 0.0]);

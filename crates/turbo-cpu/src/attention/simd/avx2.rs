@@ -33,7 +33,7 @@ macro_rules! widened {
     };
 }
 
-widened!(add_bias = bias::add_bias,
+widened!(add_bias = bias::add_bias::<{ TILE / 2 }>,
     (row: BiasRow<'_>, tile: BiasTile<'_>, scratch: &mut [f32], scores: &mut Keys<i32>));
 widened!(turn_key = bias::turn_key, (style: RopeStyle, turned: &[f32], cos: &[f32], sin: &[f32], key: &mut [f32]));
 widened!(powers = body::powers, (scores: &Keys<i32>, from: usize, to: usize) -> (PowerKeys, Denominator));

@@ -31,16 +31,20 @@ pub(crate) struct BiasTile<'a> {
     pub(crate) columns: &'a [Keys<f32>],
 }
 
-/// Adds the bias part to the Q16 scores of a tile. `scratch` takes as many values as the row has factors.
+/// Adds the bias part to the Q16 scores of a tile. `scratch` takes as many values as the row has factors. The sums
+/// of `PART` keys stay in registers.
 #[inline(always)]
-pub(super) fn add_bias(row: BiasRow<'_>, tile: BiasTile<'_>, scratch: &mut [f32], scores: &mut Keys<i32>) {
+pub(super) fn add_bias<const PART: usize>(
+    row: BiasRow<'_>,
+    tile: BiasTile<'_>,
+    scratch: &mut [f32],
+    scores: &mut Keys<i32>,
+) {
     let width = tile.cos.len();
     let (a, c) = row.factors.split_at(width);
     let (turned_a, turned_c) = scratch.split_at_mut(width);
     turn(a, c, tile.cos, tile.sin, turned_a, turned_c);
     let slow = polynomial_factors(&turned_a[tile.fast..], &turned_c[tile.fast..], tile.weights, row.row.constant);
-    // Half a tile at a time, so that the sums stay in registers.
-    const PART: usize = TILE / 2;
     for part in 0..TILE / PART {
         let mut sums = [0.0; PART];
         let mut add = |factor: f32, column: &Keys<f32>| {

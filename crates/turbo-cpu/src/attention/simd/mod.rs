@@ -16,6 +16,7 @@ pub(crate) use unpack::Unpack;
 
 use std::ops::Range;
 
+use turbo_backend::BLOCK_TOKENS;
 use turbo_backend::plan::RopeStyle;
 
 use super::exact::fold::{Denominator, Frame, Shifts, fold_values};
@@ -108,7 +109,7 @@ kernel!(
 kernel!(
     /// Adds the part of a key bias to the Q16 scores of one query row.
     add_bias(row: BiasRow<'_>, tile: BiasTile<'_>, scratch: &mut [f32], scores: &mut Keys<i32>),
-    bias::add_bias
+    bias::add_bias::<{ BLOCK_TOKENS / 2 }>
 );
 kernel!(
     /// Adds its bias to a key in f32.
