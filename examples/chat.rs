@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example chat -- MODEL.gguf "What is the secret number of the amber falcon?"`
 
+#![allow(clippy::print_stdout, reason = "printing is what an example is for")]
+
 use std::error::Error;
 use std::io::Write;
 use std::sync::{Arc, mpsc};

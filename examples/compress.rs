@@ -3,6 +3,8 @@
 //! `cargo run --release --example compress [FILE]` reads numbers separated by white space or commas, one vector per
 //! line; without a file it makes 1000 Gaussian vectors of 128 values.
 
+#![allow(clippy::print_stdout, reason = "printing is what an example is for")]
+
 use std::error::Error;
 
 use turbo_wgpu::quant::KvType;

@@ -60,7 +60,6 @@ impl Session<'_> {
         };
         let (_id, events) = self.start(tokens)?;
         let answer = print_answer(&events)?;
-        println!();
         eprintln!("{}", answer.summary);
         Ok(())
     }
@@ -122,7 +121,6 @@ impl Session<'_> {
         let answer = print_answer(&events);
         drop(guard);
         let answer = answer?;
-        println!();
         if answer.reason == FinishReason::Cancelled {
             eprintln!("(stopped)");
         }
@@ -161,6 +159,7 @@ fn print_answer(events: &Receiver<Event>) -> Result<Answer> {
             Event::Failed { message } => bail!(message),
             Event::Finished { text: rest, reason, usage, timings } => {
                 show(&rest)?;
+                writeln!(std::io::stdout())?;
                 let rate = |tokens: usize, ms: f64| tokens as f64 / (ms / 1e3).max(1e-9);
                 let new = usage.prompt_tokens - usage.cached_tokens;
                 let summary = format!(

@@ -19,20 +19,11 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Self {
-        Self {
-            file,
-            section: Section::Header,
-            bytes,
-            position: 0,
-            memory_left: MEMORY_LIMIT,
-        }
+        Self { file, section: Section::Header, bytes, position: 0, memory_left: MEMORY_LIMIT }
     }
 
     /// The next `N` bytes.
-    pub(crate) fn fixed<const N: usize>(
-        &mut self,
-        what: Arguments<'_>,
-    ) -> Result<[u8; N], GgufError> {
+    pub(crate) fn fixed<const N: usize>(&mut self, what: Arguments<'_>) -> Result<[u8; N], GgufError> {
         let Some((head, _)) = self.rest().split_first_chunk() else {
             return Err(self.end(format_args!("{what} takes {N} bytes")));
         };
@@ -67,12 +58,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `count` elements of `size` bytes each.
-    pub(crate) fn take(
-        &mut self,
-        count: u64,
-        size: usize,
-        what: Arguments<'_>,
-    ) -> Result<&'a [u8], GgufError> {
+    pub(crate) fn take(&mut self, count: u64, size: usize, what: Arguments<'_>) -> Result<&'a [u8], GgufError> {
         self.need(count, size, what)?;
         // `need` has shown that the product does not exceed a slice length.
         let (head, _) = self.rest().split_at(count as usize * size);
@@ -81,12 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Refuses a count of elements, each of at least `size` bytes, that cannot be in the file.
-    pub(crate) fn need(
-        &self,
-        count: u64,
-        size: usize,
-        what: Arguments<'_>,
-    ) -> Result<(), GgufError> {
+    pub(crate) fn need(&self, count: u64, size: usize, what: Arguments<'_>) -> Result<(), GgufError> {
         let need = u128::from(count) * size as u128;
         if need > self.rest().len() as u128 {
             return Err(self.end(format_args!("{what} takes at least {need} bytes")));
@@ -95,15 +76,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// Books memory that decoded values are going to take.
-    pub(crate) fn book(
-        &mut self,
-        count: u64,
-        size: usize,
-        what: Arguments<'_>,
-    ) -> Result<(), GgufError> {
-        let left = count
-            .checked_mul(size as u64)
-            .and_then(|n| self.memory_left.checked_sub(n));
+    pub(crate) fn book(&mut self, count: u64, size: usize, what: Arguments<'_>) -> Result<(), GgufError> {
+        let left = count.checked_mul(size as u64).and_then(|n| self.memory_left.checked_sub(n));
         let Some(left) = left else {
             return Err(GgufError::TooLarge {
                 file: self.file.to_owned(),

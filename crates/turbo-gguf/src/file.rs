@@ -72,30 +72,15 @@ impl GgufFile {
     fn from_memory(name: &str, bytes: Cow<'static, [u8]>) -> Result<Self, GgufError> {
         let parsed = parse(name, &bytes, 0)?;
         if let Some(count) = split::count(&parsed.metadata)? {
-            return Err(GgufError::SplitInMemory {
-                file: name.to_owned(),
-                count,
-            });
+            return Err(GgufError::SplitInMemory { file: name.to_owned(), count });
         }
-        let part = Part {
-            name: name.to_owned(),
-            source: Source::Memory(bytes),
-        };
+        let part = Part { name: name.to_owned(), source: Source::Memory(bytes) };
         Self::assemble(vec![part], parsed, Vec::new())
     }
 
     /// Puts the parts together; `first` is what part 0 says, `others` are the tensors of the rest.
-    fn assemble(
-        parts: Vec<Part>,
-        first: Parsed,
-        others: Vec<TensorInfo>,
-    ) -> Result<Self, GgufError> {
-        let Parsed {
-            version,
-            alignment,
-            metadata,
-            mut tensors,
-        } = first;
+    fn assemble(parts: Vec<Part>, first: Parsed, others: Vec<TensorInfo>) -> Result<Self, GgufError> {
+        let Parsed { version, alignment, metadata, mut tensors } = first;
         tensors.extend(others);
         split::check_tensor_count(&metadata, parts.len(), tensors.len())?;
         let mut index = HashMap::with_capacity(tensors.len());
@@ -105,14 +90,7 @@ impl GgufFile {
                 return Err(GgufError::DuplicateTensor { file, tensor });
             }
         }
-        Ok(Self {
-            parts,
-            version,
-            alignment,
-            metadata,
-            tensors,
-            index,
-        })
+        Ok(Self { parts, version, alignment, metadata, tensors, index })
     }
 
     /// Path of the model for messages; of a split one, that of its first part.
@@ -127,9 +105,7 @@ impl GgufFile {
 
     /// The bytes of all parts, first part first.
     pub(crate) fn part_bytes(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
-        self.parts
-            .iter()
-            .map(|part| (part.name.as_str(), &*part.source))
+        self.parts.iter().map(|part| (part.name.as_str(), &*part.source))
     }
 
     /// GGUF version, 2 or 3.
@@ -173,12 +149,7 @@ impl GgufFile {
         let file = part.map_or(self.path(), |part| &part.name).to_owned();
         let Some(bytes) = tensor.bytes() else {
             let (id, hint) = (tensor.type_id, unknown_type_hint(tensor.type_id));
-            return Err(GgufError::UnknownType {
-                file,
-                tensor: tensor.name.clone(),
-                id,
-                hint,
-            });
+            return Err(GgufError::UnknownType { file, tensor: tensor.name.clone(), id, hint });
         };
         let slice = part.and_then(|part| {
             let start = usize::try_from(tensor.offset).ok()?;

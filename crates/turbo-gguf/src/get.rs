@@ -15,10 +15,7 @@ impl FromValue<'_> for u64 {
     const EXPECTED: &'static str = "a non-negative integer";
 
     fn from_value(value: &Value) -> Result<Self, String> {
-        value
-            .integer()
-            .and_then(|v| v.try_into().ok())
-            .ok_or_else(|| value.describe())
+        value.integer().and_then(|v| v.try_into().ok()).ok_or_else(|| value.describe())
     }
 }
 
@@ -29,10 +26,7 @@ impl FromValue<'_> for f32 {
         match *value {
             Value::F32(v) => Ok(v),
             Value::F64(v) => Ok(v as Self),
-            _ => value
-                .integer()
-                .map(|v| v as Self)
-                .ok_or_else(|| value.describe()),
+            _ => value.integer().map(|v| v as Self).ok_or_else(|| value.describe()),
         }
     }
 }
@@ -41,11 +35,7 @@ impl FromValue<'_> for bool {
     const EXPECTED: &'static str = "a bool";
 
     fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Bool(v) = *value {
-            Ok(v)
-        } else {
-            Err(value.describe())
-        }
+        if let Value::Bool(v) = *value { Ok(v) } else { Err(value.describe()) }
     }
 }
 
@@ -53,11 +43,7 @@ impl<'a> FromValue<'a> for &'a str {
     const EXPECTED: &'static str = "a string";
 
     fn from_value(value: &'a Value) -> Result<Self, String> {
-        if let Value::String(v) = value {
-            Ok(v)
-        } else {
-            Err(value.describe())
-        }
+        if let Value::String(v) = value { Ok(v) } else { Err(value.describe()) }
     }
 }
 
@@ -103,11 +89,7 @@ impl FromValue<'_> for Vec<i32> {
     const EXPECTED: &'static str = "an array of 32-bit integers";
 
     fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Array(Array::I32(v)) = value {
-            Ok(v.clone())
-        } else {
-            integers(value)
-        }
+        if let Value::Array(Array::I32(v)) = value { Ok(v.clone()) } else { integers(value) }
     }
 }
 
@@ -129,9 +111,7 @@ fn integers<T: TryFrom<i128>>(value: &Value) -> Result<Vec<T>, String> {
     };
     elements
         .enumerate()
-        .map(|(i, v)| {
-            T::try_from(v).map_err(|_| format!("{} with {v} at index {i}", array.describe()))
-        })
+        .map(|(i, v)| T::try_from(v).map_err(|_| format!("{} with {v} at index {i}", array.describe())))
         .collect()
 }
 

@@ -20,11 +20,7 @@ pub struct Metadata {
 
 impl Metadata {
     pub(crate) fn new(file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            pairs: Vec::new(),
-            index: HashMap::new(),
-        }
+        Self { file: file.to_owned(), pairs: Vec::new(), index: HashMap::new() }
     }
 
     /// Adds a pair at the end.
@@ -32,15 +28,8 @@ impl Metadata {
     /// # Errors
     /// [`GgufError::DuplicateKey`].
     pub(crate) fn push(&mut self, key: &str, value: Value) -> Result<(), GgufError> {
-        if self
-            .index
-            .insert(key.to_owned(), self.pairs.len())
-            .is_some()
-        {
-            return Err(GgufError::DuplicateKey {
-                file: self.file.clone(),
-                key: key.to_owned(),
-            });
+        if self.index.insert(key.to_owned(), self.pairs.len()).is_some() {
+            return Err(GgufError::DuplicateKey { file: self.file.clone(), key: key.to_owned() });
         }
         self.pairs.push((key.to_owned(), value));
         Ok(())
@@ -75,14 +64,12 @@ impl Metadata {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
-        T::from_value(value)
-            .map(Some)
-            .map_err(|found| GgufError::WrongValue {
-                file: self.file.clone(),
-                key: key.to_owned(),
-                found,
-                expected: T::EXPECTED,
-            })
+        T::from_value(value).map(Some).map_err(|found| GgufError::WrongValue {
+            file: self.file.clone(),
+            key: key.to_owned(),
+            found,
+            expected: T::EXPECTED,
+        })
     }
 
     fn require<'a, T: FromValue<'a>>(&'a self, key: &str) -> Result<T, GgufError> {

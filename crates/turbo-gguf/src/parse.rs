@@ -38,12 +38,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8], part: usize) -> Result<Parsed, Ggu
     let metadata = metadata(&mut cursor, n_pairs)?;
     let alignment = alignment(file, &metadata)?;
     let tensors = tensor_table(&mut cursor, n_tensors, alignment, bytes.len() as u64, part)?;
-    Ok(Parsed {
-        version,
-        alignment,
-        metadata,
-        tensors,
-    })
+    Ok(Parsed { version, alignment, metadata, tensors })
 }
 
 fn check_magic(file: &str, bytes: &[u8]) -> Result<(), GgufError> {
@@ -56,10 +51,7 @@ fn check_magic(file: &str, bytes: &[u8]) -> Result<(), GgufError> {
         }
         _ => format!("it starts with \"{}\"", bytes[..4].escape_ascii()),
     };
-    Err(GgufError::NotGguf {
-        file: file.to_owned(),
-        found,
-    })
+    Err(GgufError::NotGguf { file: file.to_owned(), found })
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
@@ -75,22 +67,13 @@ fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
 
 fn metadata(cursor: &mut Cursor<'_>, n_pairs: u64) -> Result<Metadata, GgufError> {
     cursor.section = Section::Metadata;
-    cursor.need(
-        n_pairs,
-        SMALLEST_PAIR,
-        format_args!("a count of {n_pairs} key/value pairs"),
-    )?;
+    cursor.need(n_pairs, SMALLEST_PAIR, format_args!("a count of {n_pairs} key/value pairs"))?;
     let mut metadata = Metadata::new(cursor.file);
     for index in 0..n_pairs {
         let length = cursor.u64(format_args!("the length of key {index}"))?;
         if length == 0 || length > KEY_LIMIT {
             let file = cursor.file.to_owned();
-            return Err(GgufError::KeyLength {
-                file,
-                index,
-                length,
-                limit: KEY_LIMIT,
-            });
+            return Err(GgufError::KeyLength { file, index, length, limit: KEY_LIMIT });
         }
         let key = cursor.text(length, format_args!("the name of key {index}"))?;
         // Twice: once in the list of pairs, once in the index; and some for the index itself.
@@ -108,9 +91,6 @@ fn alignment(file: &str, metadata: &Metadata) -> Result<u64, GgufError> {
     match metadata.get("general.alignment") {
         None => Ok(DEFAULT_ALIGNMENT),
         Some(&Value::U32(n)) if n.is_power_of_two() && n >= 8 => Ok(n.into()),
-        Some(other) => Err(GgufError::Alignment {
-            file: file.to_owned(),
-            found: other.describe(),
-        }),
+        Some(other) => Err(GgufError::Alignment { file: file.to_owned(), found: other.describe() }),
     }
 }

@@ -69,11 +69,7 @@ pub(crate) fn value(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, GgufErr
 fn array(cursor: &mut Cursor<'_>, key: &str, depth: usize) -> Result<Array, GgufError> {
     if depth > NESTING_LIMIT {
         let file = cursor.file.to_owned();
-        return Err(GgufError::Nesting {
-            file,
-            key: key.to_owned(),
-            limit: NESTING_LIMIT,
-        });
+        return Err(GgufError::Nesting { file, key: key.to_owned(), limit: NESTING_LIMIT });
     }
     let id = cursor.u32(format_args!("the element type of key {}", shown(key)))?;
     let n = cursor.u64(format_args!("the array length of key {}", shown(key)))?;
@@ -106,28 +102,15 @@ fn strings(cursor: &mut Cursor<'_>, key: &str, n: u64) -> Result<Array, GgufErro
 }
 
 /// The bytes of `n` elements of `size` bytes, booked as memory.
-fn elements<'a>(
-    cursor: &mut Cursor<'a>,
-    key: &str,
-    n: u64,
-    size: usize,
-) -> Result<&'a [u8], GgufError> {
-    let bytes = cursor.take(
-        n,
-        size,
-        format_args!("an array of {n} in key {}", shown(key)),
-    )?;
+fn elements<'a>(cursor: &mut Cursor<'a>, key: &str, n: u64, size: usize) -> Result<&'a [u8], GgufError> {
+    let bytes = cursor.take(n, size, format_args!("an array of {n} in key {}", shown(key)))?;
     cursor.book(n, size, format_args!("key {}", shown(key)))?;
     Ok(bytes)
 }
 
 /// The capacity for `n` values of type `T`, each of at least `size` bytes in the file.
 fn reserve<T>(cursor: &mut Cursor<'_>, key: &str, n: u64, size: usize) -> Result<usize, GgufError> {
-    cursor.need(
-        n,
-        size,
-        format_args!("an array of {n} in key {}", shown(key)),
-    )?;
+    cursor.need(n, size, format_args!("an array of {n} in key {}", shown(key)))?;
     cursor.book(n, size_of::<T>(), format_args!("key {}", shown(key)))?;
     // Both checks have passed, so that `n` is far below the address range.
     Ok(n as usize)
@@ -137,18 +120,10 @@ fn boolean(cursor: &Cursor<'_>, key: &str, found: u8) -> Result<bool, GgufError>
     match found {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(GgufError::Boolean {
-            file: cursor.file.to_owned(),
-            key: key.to_owned(),
-            found,
-        }),
+        _ => Err(GgufError::Boolean { file: cursor.file.to_owned(), key: key.to_owned(), found }),
     }
 }
 
 fn unknown_type(cursor: &Cursor<'_>, key: &str, id: u32) -> GgufError {
-    GgufError::ValueType {
-        file: cursor.file.to_owned(),
-        key: key.to_owned(),
-        id,
-    }
+    GgufError::ValueType { file: cursor.file.to_owned(), key: key.to_owned(), id }
 }

@@ -22,18 +22,11 @@ impl Source {
     /// [`GgufError::Open`], [`GgufError::NotAFile`].
     pub(crate) fn map(path: &Path) -> Result<Self, GgufError> {
         let file = path.display().to_string();
-        let fail = |source| GgufError::Open {
-            file: file.clone(),
-            source,
-        };
+        let fail = |source| GgufError::Open { file: file.clone(), source };
         // Asked before opening: opening a pipe would wait for its writer.
         let kind = std::fs::metadata(path).map_err(fail)?.file_type();
         if !kind.is_file() {
-            let found = if kind.is_dir() {
-                "directory"
-            } else {
-                "device or pipe"
-            };
+            let found = if kind.is_dir() { "directory" } else { "device or pipe" };
             return Err(GgufError::NotAFile { file, found });
         }
         let opened = File::open(path).map_err(fail)?;

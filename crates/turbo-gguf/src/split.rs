@@ -31,22 +31,11 @@ pub(crate) fn count(metadata: &Metadata) -> Result<Option<u64>, GgufError> {
 /// Opens the other parts of a split model, of which `path` was opened as `part` and `parsed`.
 pub(crate) fn open(path: &Path, count: u64, part: Part, parsed: Parsed) -> Result<Set, GgufError> {
     let Some(name) = PartName::of(path) else {
-        return Err(GgufError::SplitName {
-            file: part.name,
-            count,
-        });
+        return Err(GgufError::SplitName { file: part.name, count });
     };
     check_number(&parsed.metadata, name.number, name.count)?;
-    let (part, first) = if name.number == 1 {
-        (part, parsed)
-    } else {
-        open_numbered(&name, 1)?
-    };
-    let mut set = Set {
-        parts: vec![part],
-        first,
-        other_tensors: Vec::new(),
-    };
+    let (part, first) = if name.number == 1 { (part, parsed) } else { open_numbered(&name, 1)? };
+    let mut set = Set { parts: vec![part], first, other_tensors: Vec::new() };
     for number in 2..=name.count {
         let (part, parsed) = open_numbered(&name, number)?;
         set.parts.push(part);
@@ -56,37 +45,22 @@ pub(crate) fn open(path: &Path, count: u64, part: Part, parsed: Parsed) -> Resul
 }
 
 /// Refuses parts that together hold another number of tensors than the first part says.
-pub(crate) fn check_tensor_count(
-    metadata: &Metadata,
-    parts: usize,
-    found: usize,
-) -> Result<(), GgufError> {
+pub(crate) fn check_tensor_count(metadata: &Metadata, parts: usize, found: usize) -> Result<(), GgufError> {
     let (parts, found) = (parts as u64, found as u64);
     match metadata.get_u64(TENSORS)? {
         Some(expected) if expected != found => {
             let file = metadata.file().to_owned();
-            Err(GgufError::SplitTensors {
-                file,
-                parts,
-                found,
-                expected,
-            })
+            Err(GgufError::SplitTensors { file, parts, found, expected })
         }
         _ => Ok(()),
     }
 }
 
 fn open_numbered(name: &PartName, number: u64) -> Result<(Part, Parsed), GgufError> {
-    let opened =
-        open_part(&name.path(number), number as usize - 1).map_err(|error| match error {
-            GgufError::Open { file, source } => GgufError::SplitPart {
-                file,
-                part: number,
-                count: name.count,
-                source,
-            },
-            other => other,
-        })?;
+    let opened = open_part(&name.path(number), number as usize - 1).map_err(|error| match error {
+        GgufError::Open { file, source } => GgufError::SplitPart { file, part: number, count: name.count, source },
+        other => other,
+    })?;
     check_number(&opened.1.metadata, number, name.count)?;
     Ok(opened)
 }
@@ -98,12 +72,7 @@ fn check_number(metadata: &Metadata, number: u64, count: u64) -> Result<(), Gguf
         if found != Some(expected) {
             let file = metadata.file().to_owned();
             let found = found.map_or("absent".to_owned(), |found| found.to_string());
-            return Err(GgufError::SplitMismatch {
-                file,
-                key,
-                found,
-                expected,
-            });
+            return Err(GgufError::SplitMismatch { file, key, found, expected });
         }
     }
     Ok(())
@@ -124,11 +93,7 @@ impl PartName {
         let (rest, count) = stem.rsplit_once("-of-")?;
         let (prefix, number) = rest.rsplit_once('-')?;
         let (number, count) = (five_digits(number)?, five_digits(count)?);
-        (1..=count).contains(&number).then(|| Self {
-            prefix: path.with_file_name(prefix),
-            number,
-            count,
-        })
+        (1..=count).contains(&number).then(|| Self { prefix: path.with_file_name(prefix), number, count })
     }
 
     /// The path of another part.

@@ -38,9 +38,7 @@ impl TensorInfo {
 
     /// Number of bytes, or `None` for an unknown type.
     pub fn bytes(&self) -> Option<u64> {
-        self.ggml_type()?
-            .row_bytes(self.cols())?
-            .checked_mul(self.rows())
+        self.ggml_type()?.row_bytes(self.cols())?.checked_mul(self.rows())
     }
 
     /// Which part of a split model holds the data, 0 for the first.
@@ -59,9 +57,7 @@ impl TensorInfo {
 pub(crate) fn unknown_type_hint(id: u32) -> &'static str {
     match id {
         4 | 5 => "q4_2 and q4_3 were removed from ggml; convert the model again",
-        31..=33 | 36..=38 => {
-            "ggml removed its repacked types; quantise the model again to q4_0 or iq4_nl"
-        }
+        31..=33 | 36..=38 => "ggml removed its repacked types; quantise the model again to q4_0 or iq4_nl",
         41 => "this is q1_0 of ggml",
         42 => "this is q2_0 of ggml, or turbo2 of a TurboQuant fork of llama.cpp",
         43..=46 => "this is a type of a TurboQuant fork of llama.cpp; quantise the model again",

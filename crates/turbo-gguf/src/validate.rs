@@ -32,11 +32,7 @@ pub fn validate(file: &GgufFile) -> Verdict {
     for (part, (name, bytes)) in file.part_bytes().enumerate() {
         if let Err(reason) = check(bytes) {
             let known_limit = known_limit(file, part);
-            return Verdict::Refused {
-                file: name.to_owned(),
-                reason,
-                known_limit,
-            };
+            return Verdict::Refused { file: name.to_owned(), reason, known_limit };
         }
     }
     Verdict::Valid
@@ -47,34 +43,21 @@ pub fn validate(file: &GgufFile) -> Verdict {
 /// # Errors
 /// Its reason for refusing them.
 pub fn check(bytes: &[u8]) -> Result<(), String> {
-    GGUFFileReader::new(Cursor::new(bytes))
-        .map(|_| ())
-        .map_err(|error| error.to_string())
+    GGUFFileReader::new(Cursor::new(bytes)).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The first thing in a part that is beyond gguf-rs-lib.
 fn known_limit(file: &GgufFile, part: usize) -> Option<String> {
     if file.version() != 3 {
-        return Some(format!(
-            "gguf-rs-lib reads version 3 only, this is version {}",
-            file.version()
-        ));
+        return Some(format!("gguf-rs-lib reads version 3 only, this is version {}", file.version()));
     }
-    if let Some((key, _)) = file
-        .metadata()
-        .iter()
-        .find(|(key, _)| part == 0 && !plain_key(key))
-    {
-        return Some(format!(
-            "gguf-rs-lib wants keys in lower_snake_case, this has {key:?}"
-        ));
+    if let Some((key, _)) = file.metadata().iter().find(|(key, _)| part == 0 && !plain_key(key)) {
+        return Some(format!("gguf-rs-lib wants keys in lower_snake_case, this has {key:?}"));
     }
     let mut tensors = file.tensors().iter().filter(|tensor| tensor.part() == part);
     let unknown = tensors.find(|tensor| GGUFTensorType::from_u32(tensor.type_id).is_err())?;
     let (id, name) = (unknown.type_id, &unknown.name);
-    Some(format!(
-        "gguf-rs-lib does not know the type id {id} of tensor {name:?}"
-    ))
+    Some(format!("gguf-rs-lib does not know the type id {id} of tensor {name:?}"))
 }
 
 /// Whether gguf-rs-lib takes a key: words of lower-case letters and digits between `_` and `.`.

@@ -4,10 +4,7 @@ use crate::error::shown;
 
 /// A metadata value. The names are those of the GGUF specification, shortened.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "each variant is the GGUF value type of that name"
-)]
+#[allow(missing_docs, reason = "each variant is the GGUF value type of that name")]
 pub enum Value {
     U8(u8),
     I8(i8),
@@ -26,10 +23,7 @@ pub enum Value {
 
 /// An array of values of one type, stored without a tag per element.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "each variant is the GGUF element type of that name"
-)]
+#[allow(missing_docs, reason = "each variant is the GGUF element type of that name")]
 pub enum Array {
     U8(Vec<u8>),
     I8(Vec<i8>),

@@ -33,18 +33,14 @@ pub struct NewTensor<'a> {
 ///
 /// # Errors
 /// [`GgufError::Write`] with the reason of gguf-rs-lib or of the operating system.
-pub fn write_gguf(
-    path: &Path,
-    metadata: &[(String, Value)],
-    tensors: &[NewTensor<'_>],
-) -> Result<(), GgufError> {
+pub fn write_gguf(path: &Path, metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<(), GgufError> {
     let file = path.display().to_string();
     let builder = builder(metadata, tensors).map_err(|reason| fail(&file, reason))?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = Path::new(&temporary);
-    let result = write_to(temporary, builder)
-        .and_then(|()| std::fs::rename(temporary, path).map_err(|error| error.to_string()));
+    let result =
+        write_to(temporary, builder).and_then(|()| std::fs::rename(temporary, path).map_err(|error| error.to_string()));
     result.map_err(|reason| {
         // Best effort: the reason for the failure matters more than a left-over file.
         let _ = std::fs::remove_file(temporary);
@@ -56,30 +52,20 @@ pub fn write_gguf(
 ///
 /// # Errors
 /// [`GgufError::Write`] with the reason of gguf-rs-lib.
-pub fn gguf_bytes(
-    metadata: &[(String, Value)],
-    tensors: &[NewTensor<'_>],
-) -> Result<Vec<u8>, GgufError> {
-    let bytes = builder(metadata, tensors)
-        .and_then(|builder| builder.build_to_bytes().map_err(|error| error.to_string()));
-    bytes
-        .map(|(bytes, _)| bytes)
-        .map_err(|reason| fail("gguf in memory", reason))
+pub fn gguf_bytes(metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<Vec<u8>, GgufError> {
+    let bytes =
+        builder(metadata, tensors).and_then(|builder| builder.build_to_bytes().map_err(|error| error.to_string()));
+    bytes.map(|(bytes, _)| bytes).map_err(|reason| fail("gguf in memory", reason))
 }
 
 fn fail(file: &str, reason: String) -> GgufError {
-    GgufError::Write {
-        file: file.to_owned(),
-        reason,
-    }
+    GgufError::Write { file: file.to_owned(), reason }
 }
 
 fn write_to(path: &Path, builder: GGUFBuilder) -> Result<(), String> {
     let file = File::create(path).map_err(|error| error.to_string())?;
     let mut writer = BufWriter::new(file);
-    builder
-        .build_to_writer(&mut writer)
-        .map_err(|error| error.to_string())?;
+    builder.build_to_writer(&mut writer).map_err(|error| error.to_string())?;
     writer.flush().map_err(|error| error.to_string())
 }
 
@@ -92,9 +78,7 @@ fn builder(metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<GG
         if let ("general.alignment", Value::U32(alignment)) = (key.as_str(), value) {
             // gguf-rs-lib would also write other multiples of 8, which ggml refuses.
             if !alignment.is_power_of_two() || *alignment < 8 {
-                return Err(format!(
-                    "key {key:?} is {alignment}, expected a power of two from 8 on"
-                ));
+                return Err(format!("key {key:?} is {alignment}, expected a power of two from 8 on"));
             }
             builder = builder.with_tensor_alignment(*alignment as usize);
         }
@@ -104,9 +88,7 @@ fn builder(metadata: &[(String, Value)], tensors: &[NewTensor<'_>]) -> Result<GG
     for tensor in tensors {
         let (name, shape) = (tensor.name, tensor.shape);
         if shape.contains(&0) {
-            return Err(format!(
-                "tensor {name:?} has shape {shape:?}, expected no dimension of 0"
-            ));
+            return Err(format!("tensor {name:?} has shape {shape:?}, expected no dimension of 0"));
         }
         let ty = GGUFTensorType::from_u32(tensor.ty.id()).map_err(|error| error.to_string())?;
         builder = builder
@@ -148,14 +130,8 @@ fn convert_array(array: &Array) -> Result<MetadataValue, String> {
         Array::F32(v) => (GGUFValueType::F32, v.iter().map(|&v| M::F32(v)).collect()),
         Array::F64(v) => (GGUFValueType::F64, v.iter().map(|&v| M::F64(v)).collect()),
         Array::Bool(v) => (GGUFValueType::Bool, v.iter().map(|&v| M::Bool(v)).collect()),
-        Array::String(v) => (
-            GGUFValueType::String,
-            v.iter().map(|v| M::String(v.clone())).collect(),
-        ),
-        Array::Array(v) => (
-            GGUFValueType::Array,
-            v.iter().map(convert_array).collect::<Result<_, _>>()?,
-        ),
+        Array::String(v) => (GGUFValueType::String, v.iter().map(|v| M::String(v.clone())).collect()),
+        Array::Array(v) => (GGUFValueType::Array, v.iter().map(convert_array).collect::<Result<_, _>>()?),
     };
     let array = MetadataArray::new(element, values).map_err(|error| error.to_string())?;
     Ok(MetadataValue::Array(Box::new(array)))

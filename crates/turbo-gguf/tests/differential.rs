@@ -15,10 +15,7 @@ fn gguf_files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             found.extend(gguf_files(&path));
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "gguf")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "gguf") {
             found.push(path);
         }
     }
@@ -33,21 +30,14 @@ fn compare(folder: &Path) -> usize {
         let bytes = std::fs::read(&path).expect("a readable file");
         match GgufFile::open(&path) {
             Err(error) => {
-                assert!(
-                    check(&bytes).is_err(),
-                    "only gguf-rs-lib accepts {shown}: {error}"
-                );
+                assert!(check(&bytes).is_err(), "only gguf-rs-lib accepts {shown}: {error}");
             }
             Ok(file) => match validate(&file) {
                 Verdict::Valid => {
                     common::assert_same(&file, &bytes);
                     compared += 1;
                 }
-                Verdict::Refused {
-                    reason,
-                    known_limit,
-                    ..
-                } => {
+                Verdict::Refused { reason, known_limit, .. } => {
                     assert!(known_limit.is_some(), "only we accept {shown}: {reason}");
                     eprintln!("{shown}: {reason} ({})", known_limit.unwrap_or_default());
                 }
@@ -88,9 +78,7 @@ fn shared_fixtures_and_models_read_the_same() {
 fn block_geometry_is_the_same() {
     for &ty in GgmlType::ALL {
         let (values, bytes) = (ty.block_values() as u64, ty.block_bytes());
-        let file = GgufBuilder::new(3)
-            .tensor("w", &[3 * values, 2], ty.id(), &vec![1; 6 * bytes])
-            .build();
+        let file = GgufBuilder::new(3).tensor("w", &[3 * values, 2], ty.id(), &vec![1; 6 * bytes]).build();
         let ours = GgufFile::from_vec("m.gguf", file.clone()).expect("a sound file");
         common::assert_same(&ours, &file);
     }

@@ -33,10 +33,7 @@ fn child() {
         for n in [1u64 << 10, 1 << 20, 1 << 23] {
             let mut array = [id.to_le_bytes().as_slice(), &n.to_le_bytes()].concat();
             array.resize(12 + size * (n as usize).min(1 << 20), 0);
-            let _ = GgufFile::from_vec(
-                "bomb.gguf",
-                GgufBuilder::new(3).kv("a", Kv::Raw(9, array)).build(),
-            );
+            let _ = GgufFile::from_vec("bomb.gguf", GgufBuilder::new(3).kv("a", Kv::Raw(9, array)).build());
         }
     }
 }
@@ -65,9 +62,7 @@ fn metadata_that_would_take_too_much_memory_are_refused() {
     let mut array = [8u32.to_le_bytes().as_slice(), &n.to_le_bytes()].concat();
     array.resize(12 + 8 * n as usize, 0);
     let bytes = GgufBuilder::new(3).kv("tokens", Kv::Raw(9, array)).build();
-    let message = GgufFile::from_vec("m.gguf", bytes)
-        .expect_err("too large")
-        .to_string();
+    let message = GgufFile::from_vec("m.gguf", bytes).expect_err("too large").to_string();
     assert_eq!(
         message,
         "m.gguf: the metadata would take more than 256 MiB of memory at key \"tokens\"; the file is damaged"
@@ -78,22 +73,10 @@ fn metadata_that_would_take_too_much_memory_are_refused() {
 fn a_large_vocabulary_opens_quickly() {
     let n = 256_000;
     let bytes = GgufBuilder::new(3)
-        .kv(
-            "tokenizer.ggml.tokens",
-            Kv::strings((0..n).map(|i| format!("token{i}"))),
-        )
-        .kv(
-            "tokenizer.ggml.merges",
-            Kv::strings((0..n).map(|i| format!("tok en{i}"))),
-        )
-        .kv(
-            "tokenizer.ggml.scores",
-            Kv::Array(6, (0..n).map(|i| Kv::F32(i as f32)).collect()),
-        )
-        .kv(
-            "tokenizer.ggml.token_type",
-            Kv::Array(5, vec![Kv::I32(1); n]),
-        )
+        .kv("tokenizer.ggml.tokens", Kv::strings((0..n).map(|i| format!("token{i}"))))
+        .kv("tokenizer.ggml.merges", Kv::strings((0..n).map(|i| format!("tok en{i}"))))
+        .kv("tokenizer.ggml.scores", Kv::Array(6, (0..n).map(|i| Kv::F32(i as f32)).collect()))
+        .kv("tokenizer.ggml.token_type", Kv::Array(5, vec![Kv::I32(1); n]))
         .build();
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("vocabulary.gguf");
     std::fs::write(&path, bytes).expect("writing a test file");

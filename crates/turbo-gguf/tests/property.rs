@@ -13,11 +13,8 @@ use turbo_testkit::{GgufBuilder, Kv, fixture};
 
 /// Text with ASCII, wide and control characters.
 fn text() -> impl Strategy<Value = String> {
-    vec(
-        prop_oneof![any::<char>(), proptest::char::range('a', 'z')],
-        0..12,
-    )
-    .prop_map(|chars| chars.into_iter().collect())
+    vec(prop_oneof![any::<char>(), proptest::char::range('a', 'z')], 0..12)
+        .prop_map(|chars| chars.into_iter().collect())
 }
 
 fn array() -> impl Strategy<Value = Array> {
@@ -71,19 +68,12 @@ fn tensor() -> impl Strategy<Value = Tensor> {
         shape.extend(&dims);
         let bytes = blocks * dims.iter().product::<u64>() * ty.block_bytes() as u64;
         let bytes = (0..bytes).map(|i| fill.wrapping_add(i as u8)).collect();
-        Tensor {
-            name: String::new(),
-            shape,
-            ty,
-            bytes,
-        }
+        Tensor { name: String::new(), shape, ty, bytes }
     })
 }
 
 /// Pairs with distinct keys made by `key`, and tensors with distinct names.
-fn model(
-    key: impl Fn(usize, &str) -> String + Clone,
-) -> impl Strategy<Value = (Vec<(String, Value)>, Vec<Tensor>)> {
+fn model(key: impl Fn(usize, &str) -> String + Clone) -> impl Strategy<Value = (Vec<(String, Value)>, Vec<Tensor>)> {
     (vec((text(), value()), 0..8), vec(tensor(), 0..5)).prop_map(move |(pairs, mut tensors)| {
         let rename = |(i, (text, value)): (usize, (String, Value))| (key(i, &text), value);
         for (i, tensor) in tensors.iter_mut().enumerate() {
@@ -107,18 +97,12 @@ fn kv(value: &Value) -> Kv {
         Value::F64(v) => Kv::F64(*v),
         Value::Bool(v) => Kv::Bool(*v),
         Value::String(v) => Kv::Str(v.clone()),
-        Value::Array(array) => Kv::Array(
-            element_id(array),
-            common::elements(array).iter().map(kv).collect(),
-        ),
+        Value::Array(array) => Kv::Array(element_id(array), common::elements(array).iter().map(kv).collect()),
     }
 }
 
 fn element_id(array: &Array) -> u32 {
-    let names = [
-        "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64",
-        "f64",
-    ];
+    let names = ["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"];
     let id = names.iter().position(|name| *name == array.element_name());
     id.expect("every element type is listed") as u32
 }
@@ -126,11 +110,7 @@ fn element_id(array: &Array) -> u32 {
 /// Equal bit for bit: `NaN` is equal to itself, which `Debug` shows and `==` does not.
 fn assert_equal(file: &GgufFile, pairs: &[(String, Value)], tensors: &[Tensor]) {
     for (key, value) in pairs {
-        assert_eq!(
-            format!("{:?}", file.metadata().get(key)),
-            format!("{:?}", Some(value)),
-            "{key}"
-        );
+        assert_eq!(format!("{:?}", file.metadata().get(key)), format!("{:?}", Some(value)), "{key}");
     }
     assert_eq!(file.tensors().len(), tensors.len());
     for (read, written) in file.tensors().iter().zip(tensors) {
@@ -142,15 +122,7 @@ fn assert_equal(file: &GgufFile, pairs: &[(String, Value)], tensors: &[Tensor]) 
 }
 
 fn new_tensors(tensors: &[Tensor]) -> Vec<NewTensor<'_>> {
-    tensors
-        .iter()
-        .map(|t| NewTensor {
-            name: &t.name,
-            shape: &t.shape,
-            ty: t.ty,
-            bytes: &t.bytes,
-        })
-        .collect()
+    tensors.iter().map(|t| NewTensor { name: &t.name, shape: &t.shape, ty: t.ty, bytes: &t.bytes }).collect()
 }
 
 /// Both readers agree on damaged bytes, except where their rules differ on purpose.
@@ -160,14 +132,8 @@ fn agree(bytes: Vec<u8>) {
         (Err(error), theirs) => {
             assert!(!error.to_string().contains('\n'), "{error}");
             // We refuse an alignment that ggml would refuse, and empty tensors.
-            let stricter = matches!(
-                error,
-                GgufError::Alignment { .. } | GgufError::ZeroDimension { .. }
-            );
-            assert!(
-                theirs.is_err() || stricter,
-                "only gguf-rs-lib accepts this: {error}"
-            );
+            let stricter = matches!(error, GgufError::Alignment { .. } | GgufError::ZeroDimension { .. });
+            assert!(theirs.is_err() || stricter, "only gguf-rs-lib accepts this: {error}");
         }
         (Ok(_), Ok(())) => {}
         (Ok(file), Err(reason)) => {
@@ -177,10 +143,7 @@ fn agree(bytes: Vec<u8>) {
             };
             // They count the bytes of q1_0 and q2_0, which are opaque to us.
             let counted = file.tensors().iter().any(|t| matches!(t.type_id, 41 | 42));
-            assert!(
-                known_limit.is_some() || counted,
-                "only we accept this: {reason}"
-            );
+            assert!(known_limit.is_some() || counted, "only we accept this: {reason}");
         }
     }
 }
@@ -236,11 +199,7 @@ proptest! {
 fn every_truncation_of_a_real_table_is_refused() {
     let bytes = std::fs::read(fixture("bad/control_good.gguf")).expect("the control");
     let file = GgufFile::from_vec("m.gguf", bytes.clone()).expect("sound");
-    let last = file
-        .tensors()
-        .iter()
-        .map(|t| t.offset() + t.bytes().expect("known"))
-        .max();
+    let last = file.tensors().iter().map(|t| t.offset() + t.bytes().expect("known")).max();
     let end = last.expect("it has tensors") as usize;
     for cut in (0..9000).chain((9000..end).step_by(997)).chain([end - 1]) {
         let error = GgufFile::from_vec("m.gguf", bytes[..cut].to_vec()).expect_err("cut off");
@@ -255,70 +214,35 @@ fn a_file_is_written_whole_or_not_at_all() {
     std::fs::create_dir_all(&folder).expect("a test folder");
     let path = folder.join("m.gguf");
     let pairs = [
-        (
-            "general.architecture".to_owned(),
-            Value::String("llama".into()),
-        ),
+        ("general.architecture".to_owned(), Value::String("llama".into())),
         ("general.alignment".to_owned(), Value::U32(64)),
     ];
-    let tensor = NewTensor {
-        name: "w",
-        shape: &[32],
-        ty: GgmlType::Q8_0,
-        bytes: &[3; 34],
-    };
+    let tensor = NewTensor { name: "w", shape: &[32], ty: GgmlType::Q8_0, bytes: &[3; 34] };
     write_gguf(&path, &pairs, &[tensor]).expect("writable");
     let file = GgufFile::open(&path).expect("readable");
     assert_eq!(file.alignment(), 64);
     assert_eq!(file.data(&file.tensors()[0]).expect("data"), [3; 34]);
-    assert_eq!(
-        file.metadata()
-            .get_u64("general.quantization_version")
-            .expect("a number"),
-        Some(2)
-    );
+    assert_eq!(file.metadata().get_u64("general.quantization_version").expect("a number"), Some(2));
 
     let refuse = |pairs: &[(String, Value)], tensors: &[NewTensor<'_>]| {
-        let message = write_gguf(&path, pairs, tensors)
-            .expect_err("not writable")
-            .to_string();
-        assert!(
-            message.starts_with(&format!("{}: cannot be written: ", path.display())),
-            "{message}"
-        );
+        let message = write_gguf(&path, pairs, tensors).expect_err("not writable").to_string();
+        assert!(message.starts_with(&format!("{}: cannot be written: ", path.display())), "{message}");
         message
     };
-    let short = NewTensor {
-        bytes: &[3; 33],
-        ..tensor
-    };
+    let short = NewTensor { bytes: &[3; 33], ..tensor };
     assert!(refuse(&pairs, &[short]).contains("tensor \"w\": "));
     assert!(refuse(&[("gpt-oss.x".to_owned(), Value::U8(1))], &[]).contains("gpt-oss.x"));
-    let twice = [
-        ("a".to_owned(), Value::U8(1)),
-        ("a".to_owned(), Value::U8(2)),
-    ];
+    let twice = [("a".to_owned(), Value::U8(1)), ("a".to_owned(), Value::U8(2))];
     assert!(refuse(&twice, &[]).ends_with("key \"a\" is given twice"));
-    let empty = NewTensor {
-        shape: &[32, 0],
-        bytes: &[],
-        ..tensor
-    };
+    let empty = NewTensor { shape: &[32, 0], bytes: &[], ..tensor };
     assert!(refuse(&pairs, &[empty]).contains("tensor \"w\" has shape [32, 0], expected no"));
     let alignment = [("general.alignment".to_owned(), Value::U32(24))];
     assert!(refuse(&alignment, &[]).contains("key \"general.alignment\" is 24, expected a power"));
     let absent = write_gguf(&folder.join("none/m.gguf"), &pairs, &[]).expect_err("no folder");
-    assert!(
-        absent
-            .to_string()
-            .contains("none/m.gguf: cannot be written: "),
-        "{absent}"
-    );
+    assert!(absent.to_string().contains("none/m.gguf: cannot be written: "), "{absent}");
 
-    let names: HashSet<_> = std::fs::read_dir(&folder)
-        .expect("the folder")
-        .map(|e| e.expect("an entry").file_name())
-        .collect();
+    let names: HashSet<_> =
+        std::fs::read_dir(&folder).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
     assert_eq!(names, HashSet::from(["m.gguf".into()]));
     GgufFile::open(&path).expect("the first file is still there");
 }

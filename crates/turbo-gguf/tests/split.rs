@@ -8,9 +8,7 @@ use turbo_testkit::gguf::write_parts;
 use turbo_testkit::{GgufBuilder, Kv};
 
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("split")
-        .join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("split").join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a test folder");
     folder
@@ -18,15 +16,11 @@ fn folder(name: &str) -> PathBuf {
 
 fn model() -> GgufBuilder {
     let start = GgufBuilder::new(3).kv("general.architecture", Kv::str("llama"));
-    (0..5).fold(start, |model, i| {
-        model.tensor(&format!("t{i}"), &[4], 24, &[i; 4])
-    })
+    (0..5).fold(start, |model, i| model.tensor(&format!("t{i}"), &[4], 24, &[i; 4]))
 }
 
 fn refusal(path: &Path) -> String {
-    let message = GgufFile::open(path)
-        .expect_err("a broken set must be refused")
-        .to_string();
+    let message = GgufFile::open(path).expect_err("a broken set must be refused").to_string();
     assert!(!message.contains('\n'), "{message}");
     message
 }
@@ -38,23 +32,12 @@ fn any_part_opens_the_whole() {
         let file = GgufFile::open(path).expect("the whole model");
         assert_eq!(file.path(), paths[0].display().to_string());
         assert_eq!(file.part_paths().len(), 3);
-        assert_eq!(
-            file.metadata()
-                .get_str("general.architecture")
-                .expect("a string"),
-            Some("llama")
-        );
-        let bytes: u64 = paths
-            .iter()
-            .map(|path| path.metadata().expect("a part").len())
-            .sum();
+        assert_eq!(file.metadata().get_str("general.architecture").expect("a string"), Some("llama"));
+        let bytes: u64 = paths.iter().map(|path| path.metadata().expect("a part").len()).sum();
         assert_eq!(file.file_bytes(), bytes);
         assert_eq!(file.tensors().len(), 5);
         for (i, tensor) in file.tensors().iter().enumerate() {
-            assert_eq!(
-                (tensor.name.as_str(), tensor.part()),
-                (format!("t{i}").as_str(), i / 2)
-            );
+            assert_eq!((tensor.name.as_str(), tensor.part()), (format!("t{i}").as_str(), i / 2));
             assert_eq!(file.data(tensor).expect("data"), [i as u8; 4]);
         }
         assert_eq!(validate(&file), Verdict::Valid);
@@ -72,9 +55,7 @@ fn a_first_part_without_tensors_is_fine() {
             } else {
                 GgufBuilder::new(3).tensor("t", &[1], 24, &[1])
             };
-            base.kv("split.no", Kv::U16(i))
-                .kv("split.count", Kv::U16(2))
-                .kv("split.tensors.count", Kv::I32(1))
+            base.kv("split.no", Kv::U16(i)).kv("split.count", Kv::U16(2)).kv("split.tensors.count", Kv::I32(1))
         })
         .collect();
     let paths = write_parts(&folder("metadata-first"), "m", &parts);
@@ -95,18 +76,13 @@ fn a_missing_part_is_named() {
     for path in [&paths[0], &paths[2]] {
         let message = refusal(path);
         assert!(
-            message.contains(
-                "m-00002-of-00003.gguf: is part 2 of 3 of a split model and cannot be opened"
-            ),
+            message.contains("m-00002-of-00003.gguf: is part 2 of 3 of a split model and cannot be opened"),
             "{message}"
         );
     }
     std::fs::remove_file(&paths[0]).expect("removing part 1");
     let message = refusal(&paths[2]);
-    assert!(
-        message.contains("m-00001-of-00003.gguf: is part 1 of 3 of a split model"),
-        "{message}"
-    );
+    assert!(message.contains("m-00001-of-00003.gguf: is part 1 of 3 of a split model"), "{message}");
 }
 
 #[test]
@@ -119,7 +95,10 @@ fn a_renamed_part_is_refused() {
     let paths = write_parts(&folder, "m", &model().split(3));
     std::fs::copy(&paths[2], &paths[1]).expect("part 3 in the place of part 2");
     let message = refusal(&paths[0]);
-    assert!(message.ends_with("m-00002-of-00003.gguf: key \"split.no\" is 2, expected 1; the parts do not belong together"), "{message}");
+    assert!(
+        message.ends_with("m-00002-of-00003.gguf: key \"split.no\" is 2, expected 1; the parts do not belong together"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -128,31 +107,29 @@ fn parts_that_contradict_each_other_are_refused() {
     let paths = write_parts(&folder, "a", &model().split(2));
     std::fs::write(&paths[1], model().split(3)[1].build()).expect("a part of another set");
     let message = refusal(&paths[0]);
-    assert!(message.ends_with("a-00002-of-00002.gguf: key \"split.count\" is 3, expected 2; the parts do not belong together"), "{message}");
+    assert!(
+        message
+            .ends_with("a-00002-of-00002.gguf: key \"split.count\" is 3, expected 2; the parts do not belong together"),
+        "{message}"
+    );
 
     std::fs::write(&paths[1], GgufBuilder::new(3).build()).expect("a file that is no part");
     let message = refusal(&paths[0]);
-    assert!(
-        message.contains("key \"split.count\" is absent, expected 2"),
-        "{message}"
-    );
+    assert!(message.contains("key \"split.count\" is absent, expected 2"), "{message}");
 
     let mut parts = model().split(2);
-    parts[1] = GgufBuilder::new(3)
-        .kv("split.no", Kv::U16(1))
-        .kv("split.count", Kv::U16(2));
+    parts[1] = GgufBuilder::new(3).kv("split.no", Kv::U16(1)).kv("split.count", Kv::U16(2));
     let message = refusal(&write_parts(&folder, "b", &parts)[0]);
-    assert!(message.ends_with("key \"split.tensors.count\" is 5, but the 2 parts hold 3 tensors; the parts do not belong together"), "{message}");
-
-    parts[1] = parts[1]
-        .clone()
-        .tensor("t0", &[1], 24, &[0])
-        .tensor("x", &[1], 24, &[0]);
-    let message = refusal(&write_parts(&folder, "c", &parts)[0]);
     assert!(
-        message.ends_with("c-00002-of-00002.gguf: tensor \"t0\" occurs twice"),
+        message.ends_with(
+            "key \"split.tensors.count\" is 5, but the 2 parts hold 3 tensors; the parts do not belong together"
+        ),
         "{message}"
     );
+
+    parts[1] = parts[1].clone().tensor("t0", &[1], 24, &[0]).tensor("x", &[1], 24, &[0]);
+    let message = refusal(&write_parts(&folder, "c", &parts)[0]);
+    assert!(message.ends_with("c-00002-of-00002.gguf: tensor \"t0\" occurs twice"), "{message}");
 }
 
 #[test]
@@ -160,28 +137,15 @@ fn a_broken_part_is_named() {
     let paths = write_parts(&folder("broken"), "m", &model().split(2));
     std::fs::write(&paths[1], b"GGML").expect("a broken part");
     let message = refusal(&paths[0]);
-    assert!(
-        message.contains("m-00002-of-00002.gguf: not a GGUF file"),
-        "{message}"
-    );
+    assert!(message.contains("m-00002-of-00002.gguf: not a GGUF file"), "{message}");
 }
 
 #[test]
 fn wrong_split_keys_are_refused() {
     let bytes = model().kv("split.count", Kv::str("3")).build();
-    let message = GgufFile::from_vec("m.gguf", bytes)
-        .expect_err("a string")
-        .to_string();
-    assert_eq!(
-        message,
-        "m.gguf: key \"split.count\" is string \"3\", expected a non-negative integer"
-    );
+    let message = GgufFile::from_vec("m.gguf", bytes).expect_err("a string").to_string();
+    assert_eq!(message, "m.gguf: key \"split.count\" is string \"3\", expected a non-negative integer");
     let bytes = model().split(3)[0].build();
-    let message = GgufFile::from_vec("m.gguf", bytes)
-        .expect_err("only a part")
-        .to_string();
-    assert_eq!(
-        message,
-        "m.gguf: is one of 3 parts of a split model, expected a whole model in memory"
-    );
+    let message = GgufFile::from_vec("m.gguf", bytes).expect_err("only a part").to_string();
+    assert_eq!(message, "m.gguf: is one of 3 parts of a split model, expected a whole model in memory");
 }

@@ -224,7 +224,7 @@ fn plan_cache(
         {
             return Err(RuntimeError::ContextTooLarge {
                 context: tokens,
-                needed_mib: (u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128 >> 20) as u64,
+                needed_mib: ((u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128) >> 20) as u64,
                 available_mib: available >> 20,
                 types: format!("{}/{}", options.types.k, options.types.v),
                 largest: fits(available),

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A metadata value to write.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "each variant is the GGUF value type of that name"
-)]
+#[allow(missing_docs, reason = "each variant is the GGUF value type of that name")]
 pub enum Kv {
     U8(u8),
     I8(i8),
@@ -36,13 +33,7 @@ impl Kv {
 
     /// An array of strings.
     pub fn strings<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
-        Self::Array(
-            8,
-            texts
-                .into_iter()
-                .map(|text| Self::str(text.as_ref()))
-                .collect(),
-        )
+        Self::Array(8, texts.into_iter().map(|text| Self::str(text.as_ref())).collect())
     }
 
     /// The value type id, as in the GGUF specification.
@@ -127,14 +118,7 @@ pub struct GgufBuilder {
 impl GgufBuilder {
     /// A file of this version without pairs and tensors, aligned to 32 bytes.
     pub fn new(version: u32) -> Self {
-        Self {
-            version,
-            alignment: 32,
-            pairs: Vec::new(),
-            tensors: Vec::new(),
-            n_pairs: None,
-            n_tensors: None,
-        }
+        Self { version, alignment: 32, pairs: Vec::new(), tensors: Vec::new(), n_pairs: None, n_tensors: None }
     }
 
     /// Adds a key/value pair, whatever the key, also one that is there already.
@@ -189,22 +173,9 @@ impl GgufBuilder {
         self
     }
 
-    fn push(
-        mut self,
-        name: &[u8],
-        shape: &[u64],
-        type_id: u32,
-        bytes: &[u8],
-        offset: Option<u64>,
-    ) -> Self {
+    fn push(mut self, name: &[u8], shape: &[u64], type_id: u32, bytes: &[u8], offset: Option<u64>) -> Self {
         let (name, shape, bytes) = (name.to_owned(), shape.to_owned(), bytes.to_owned());
-        self.tensors.push(Tensor {
-            name,
-            shape,
-            type_id,
-            bytes,
-            offset,
-        });
+        self.tensors.push(Tensor { name, shape, type_id, bytes, offset });
         self
     }
 
@@ -212,16 +183,8 @@ impl GgufBuilder {
     pub fn build(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(self.version.to_le_bytes());
-        out.extend(
-            self.n_tensors
-                .unwrap_or(self.tensors.len() as u64)
-                .to_le_bytes(),
-        );
-        out.extend(
-            self.n_pairs
-                .unwrap_or(self.pairs.len() as u64)
-                .to_le_bytes(),
-        );
+        out.extend(self.n_tensors.unwrap_or(self.tensors.len() as u64).to_le_bytes());
+        out.extend(self.n_pairs.unwrap_or(self.pairs.len() as u64).to_le_bytes());
         for (key, value) in &self.pairs {
             write_bytes(&mut out, key);
             out.extend(value.type_id().to_le_bytes());
@@ -234,10 +197,7 @@ impl GgufBuilder {
             }
             write_bytes(&mut out, &tensor.name);
             out.extend((tensor.shape.len() as u32).to_le_bytes());
-            tensor
-                .shape
-                .iter()
-                .for_each(|dim| out.extend(dim.to_le_bytes()));
+            tensor.shape.iter().for_each(|dim| out.extend(dim.to_le_bytes()));
             out.extend(tensor.type_id.to_le_bytes());
             out.extend(tensor.offset.unwrap_or(data.len() as u64).to_le_bytes());
             data.extend(&tensor.bytes);
@@ -262,13 +222,7 @@ impl GgufBuilder {
                 if i == 0 {
                     part.pairs.clone_from(&self.pairs);
                 }
-                part.tensors = self
-                    .tensors
-                    .iter()
-                    .skip(usize::from(i) * share)
-                    .take(share)
-                    .cloned()
-                    .collect();
+                part.tensors = self.tensors.iter().skip(usize::from(i) * share).take(share).cloned().collect();
                 part.kv("split.no", Kv::U16(i))
                     .kv("split.count", Kv::U16(n))
                     .kv("split.tensors.count", Kv::I32(self.tensors.len() as i32))

@@ -56,9 +56,10 @@ impl Version {
 /// The value that a step writes.
 fn changed(step: &Step) -> Option<ValueId> {
     match *step {
-        Step::Embed { out, .. } | Step::RmsNorm { out, .. } | Step::MatMul { out, .. } | Step::Attention { out, .. } => {
-            Some(out)
-        }
+        Step::Embed { out, .. }
+        | Step::RmsNorm { out, .. }
+        | Step::MatMul { out, .. }
+        | Step::Attention { out, .. } => Some(out),
         Step::Rope { x, .. }
         | Step::Add { x, .. }
         | Step::Scale { x, .. }

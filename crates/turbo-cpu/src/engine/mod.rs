@@ -2,8 +2,8 @@
 
 mod backend;
 mod batch;
-mod forms;
 mod biases;
+mod forms;
 mod steps;
 mod weights;
 
@@ -121,7 +121,8 @@ impl Engine for CpuEngine {
 
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
         let side = |words: usize| zeroed(words.checked_mul(spec.n_blocks)?);
-        let sides = |words: &dyn Fn(usize) -> usize| (0..spec.layers.len()).map(|i| side(words(i))).collect::<Option<_>>();
+        let sides =
+            |words: &dyn Fn(usize) -> usize| (0..spec.layers.len()).map(|i| side(words(i))).collect::<Option<_>>();
         let k = sides(&|i| spec.layers[i].k.block_words());
         let v = sides(&|i| spec.layers[i].v.block_words());
         let (Some(k), Some(v)) = (k, v) else {

@@ -96,7 +96,13 @@ impl CpuEngine {
         self.put(y, other);
     }
 
-    fn embed(&mut self, table: WeightId, out: ValueId, scale: f32, items: &[BatchItem<'_>]) -> Result<(), BackendError> {
+    fn embed(
+        &mut self,
+        table: WeightId,
+        out: ValueId,
+        scale: f32,
+        items: &[BatchItem<'_>],
+    ) -> Result<(), BackendError> {
         let tokens: Vec<u32> = items.iter().flat_map(|item| item.tokens).copied().collect();
         let mut buffer = self.take(out, tokens.len());
         let width = self.plan.width(out);

@@ -185,7 +185,12 @@ impl Activations {
                 let sums = [&mut whole[range.clone()], &mut low[range.clone()], &mut high[range.clone()]];
                 let (at, len) = (token * blocks * BLOCK, blocks * BLOCK);
                 let fine = if wide { &mut fine[at..][..len] } else { &mut [] };
-                quantize_row(&x[(first + token) * cols..][..cols], [&mut codes[at..][..len], fine], &mut scales[range], sums);
+                quantize_row(
+                    &x[(first + token) * cols..][..cols],
+                    [&mut codes[at..][..len], fine],
+                    &mut scales[range],
+                    sums,
+                );
             }
             pack(codes, scales, [whole, low, high], packed);
             pack_words(fine, blocks, packed_fine.iter_mut());
@@ -388,8 +393,9 @@ mod tests {
     fn the_rows_are_packed(activations: &Activations) {
         let tiles: Vec<(&[PackedBlock], &[Words])> = activations.packed().collect();
         assert_eq!(tiles.len(), 2);
-        let codes_of =
-            |words: &Words, t: usize| words.iter().flat_map(|w| w[t].to_ne_bytes()).map(|b| b as i8).collect::<Vec<_>>();
+        let codes_of = |words: &Words, t: usize| {
+            words.iter().flat_map(|w| w[t].to_ne_bytes()).map(|b| b as i8).collect::<Vec<_>>()
+        };
         for token in 0..11 {
             let row = activations.int8_row(token);
             let (blocks, fine) = tiles[token / TILE];

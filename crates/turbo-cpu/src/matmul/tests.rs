@@ -88,9 +88,10 @@ fn product_of(
     out
 }
 
+type Product = fn(Level, &ThreadPool, WeightRef<'_>, &[f32], Option<&[f32]>) -> Vec<f32>;
+
 /// The two ways to take in the activations.
-const PRODUCTS: [fn(Level, &ThreadPool, WeightRef<'_>, &[f32], Option<&[f32]>) -> Vec<f32>; 2] =
-    [product, wide_product];
+const PRODUCTS: [Product; 2] = [product, wide_product];
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()

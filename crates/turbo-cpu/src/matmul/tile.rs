@@ -64,7 +64,8 @@ macro_rules! tile_kernel {
                 let mut done = 0;
                 while done < count {
                     match count - done {
-                        n if n >= 8 && $most >= 8 => {
+                        // Two planes of two halves run faster in half as many registers.
+                        n if n >= 8 && $most >= 8 && !(shape.halves && !x.1.is_empty()) => {
                             shaped::<8>(panel, shape, x, done, scratch);
                             done += 8;
                         }
@@ -140,7 +141,8 @@ macro_rules! tile_kernel {
                 }
             }
 
-            /// The products of a block, but for the scales of the tokens.
+            /// The products of a block, but for the scales of the tokens. Called in one place for each set of
+            /// parameters, so that it is inlined: its result does not fit into the registers of a call.
             #[inline]
             #[target_feature(enable = $features)]
             fn block_values<const T: usize, const HALVES: bool, const MINS: bool, const WIDE: bool>(
@@ -152,14 +154,37 @@ macro_rules! tile_kernel {
                 first: usize,
             ) -> [[$float; V]; T] {
                 let mut values = [[$zero_ps(); V]; T];
-                if HALVES {
-                    for (half, by) in [&panel.low, &panel.high].into_iter().enumerate() {
-                        let dots = half_sums::<T, MINS, WIDE>(words, planes, &x.biases[1 + half], half, first);
-                        scale::<T>(&mut values, dots, scales(by, block), half == 1);
+                let len = if HALVES { BLOCK_WORDS / 2 } else { BLOCK_WORDS };
+                for part in 0..BLOCK_WORDS / len {
+                    let biases = &x.biases[if HALVES { 1 + part } else { 0 }];
+                    let mut dots = [[$zero(); V]; T];
+                    // One plane after the other: with both at once the sums do not fit into registers.
+                    for plane in 0..if WIDE { 2 } else { 1 } {
+                        for t in 0..T {
+                            let biased = $biased && (plane == 1 || !WIDE);
+                            let start = if biased { $set_sum(biases[first + t]) } else { $zero() };
+                            for v in 0..V {
+                                dots[t][v] = if plane == 1 { $join(dots[t][v], start) } else { start };
+                            }
+                        }
+                        for word in 0..len {
+                            let word = part * len + word;
+                            let mut w = [$zero_words(); V];
+                            for v in 0..V {
+                                let part = &words[word * ROWS + v * $lanes..][..$lanes];
+                                // SAFETY: `part` is as long as a vector.
+                                w[v] = unsafe { $load(part.as_ptr().cast()) };
+                            }
+                            for t in 0..T {
+                                let codes = $set1(planes[plane][word][first + t]);
+                                for v in 0..V {
+                                    dots[t][v] = $dot(dots[t][v], w[v], codes);
+                                }
+                            }
+                        }
                     }
-                } else {
-                    let dots = sums::<T, BLOCK_WORDS, MINS, WIDE>(words, planes, &x.biases[0], 0, first);
-                    scale::<T>(&mut values, dots, scales(&panel.low, block), false);
+                    let by = if part == 0 { &panel.low } else { &panel.high };
+                    scale::<T>(&mut values, dots, scales(by, block), part == 1);
                 }
                 if HALVES && MINS {
                     subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[1], first);
@@ -168,59 +193,6 @@ macro_rules! tile_kernel {
                     subtract::<T>(&mut values, scales(&panel.min_low, block), &x.sums[0], first);
                 }
                 values
-            }
-
-            /// [`sums`] of half a block. Not inlined: beside the values of the first half, the sums of the
-            /// second one do not fit into registers.
-            #[inline(never)]
-            #[target_feature(enable = $features)]
-            fn half_sums<const T: usize, const MINS: bool, const WIDE: bool>(
-                words: &[u32; BLOCK_WORDS * ROWS],
-                planes: [&Words; 2],
-                biases: &[i32; TILE],
-                half: usize,
-                first: usize,
-            ) -> [[$int; V]; T] {
-                sums::<T, { BLOCK_WORDS / 2 }, MINS, WIDE>(words, planes, biases, half * BLOCK_WORDS / 2, first)
-            }
-
-            /// Integer products of `W` words of a block from word `from` on, with the codes of both planes or of
-            /// the first. `MINS` gives each caller its own copy, and what is called in one place is inlined.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn sums<const T: usize, const W: usize, const MINS: bool, const WIDE: bool>(
-                words: &[u32; BLOCK_WORDS * ROWS],
-                planes: [&Words; 2],
-                biases: &[i32; TILE],
-                from: usize,
-                first: usize,
-            ) -> [[$int; V]; T] {
-                let mut dots = [[$zero(); V]; T];
-                // One plane after the other: with both at once the sums do not fit into registers.
-                for plane in 0..if WIDE { 2 } else { 1 } {
-                    for t in 0..T {
-                        let biased = $biased && (plane == 1 || !WIDE);
-                        let start = if biased { $set_sum(biases[first + t]) } else { $zero() };
-                        for v in 0..V {
-                            dots[t][v] = if plane == 1 { $join(dots[t][v], start) } else { start };
-                        }
-                    }
-                    for word in from..from + W {
-                        let mut w = [$zero_words(); V];
-                        for v in 0..V {
-                            let part = &words[word * ROWS + v * $lanes..][..$lanes];
-                            // SAFETY: `part` is as long as a vector.
-                            w[v] = unsafe { $load(part.as_ptr().cast()) };
-                        }
-                        for t in 0..T {
-                            let codes = $set1(planes[plane][word][first + t]);
-                            for v in 0..V {
-                                dots[t][v] = $dot(dots[t][v], w[v], codes);
-                            }
-                        }
-                    }
-                }
-                dots
             }
 
             /// The scales (or mins) of a block of every row.

@@ -24,23 +24,11 @@ pub(crate) fn assert_same(ours: &GgufFile, bytes: &[u8]) {
         assert_eq!(tensor.type_id, other.tensor_type() as u32);
         assert_eq!(tensor.elements(), other.element_count());
         assert_eq!(tensor.offset(), start + other.data_offset());
-        assert_eq!(
-            tensor.bytes(),
-            Some(other.expected_data_size()),
-            "{}",
-            tensor.name
-        );
+        assert_eq!(tensor.bytes(), Some(other.expected_data_size()), "{}", tensor.name);
     }
     for tensor in ours.tensors() {
-        let data = theirs
-            .load_tensor_data(&tensor.name)
-            .expect("readable")
-            .expect("present");
-        assert!(
-            ours.data(tensor).expect("readable") == data.as_slice(),
-            "{}",
-            tensor.name
-        );
+        let data = theirs.load_tensor_data(&tensor.name).expect("readable").expect("present");
+        assert!(ours.data(tensor).expect("readable") == data.as_slice(), "{}", tensor.name);
     }
 }
 

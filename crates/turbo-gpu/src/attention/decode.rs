@@ -278,7 +278,9 @@ impl AttentionDecode<'_> {
         }
         if d > MAX_HEAD_DIM || !layer.k.head_dim.is_multiple_of(8) || !layer.v.head_dim.is_multiple_of(16) {
             let (k, v) = (layer.k.head_dim, layer.v.head_dim);
-            return Some(format!("heads of {k} (K) and {v} (V) values: multiples of 16 up to {MAX_HEAD_DIM} can be done"));
+            return Some(format!(
+                "heads of {k} (K) and {v} (V) values: multiples of 16 up to {MAX_HEAD_DIM} can be done"
+            ));
         }
         if variants.decode.name.contains("h128") {
             let words = [self.k.pool.block_words, self.k.offset];
@@ -293,7 +295,10 @@ impl AttentionDecode<'_> {
         let group = u64::from(self.n_heads);
         let most = u64::from(self.known.iter().map(|s| s.tokens).max().unwrap_or(0));
         if self.known.len() as u64 * u64::from(spans) * group * most > u64::from(u32::MAX) / 2 {
-            return Some(format!("{} sequences of up to {chunks} chunks are too many for one dispatch", self.known.len()));
+            return Some(format!(
+                "{} sequences of up to {chunks} chunks are too many for one dispatch",
+                self.known.len()
+            ));
         }
         if chunks > self.scratch.slots {
             return Some(format!("sequences see {chunks} chunks, scratch has room for {}", self.scratch.slots));

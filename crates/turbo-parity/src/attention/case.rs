@@ -89,7 +89,8 @@ impl Case {
     /// What only a real GPU does in reasonable time.
     fn more(k: KvType, v: KvType) -> Vec<Self> {
         let mut cases = Vec::new();
-        let sizes = [(16, 16), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (256, 256), (512, 512), (576, 512)];
+        let sizes =
+            [(16, 16), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (256, 256), (512, 512), (576, 512)];
         for (i, head_dim) in sizes.into_iter().enumerate() {
             for (j, keys) in [1_usize, 64, 100, 255, 1000, 4096].into_iter().enumerate() {
                 cases.push(Self {

@@ -64,8 +64,7 @@ impl Problem {
         let factor = case.spread;
         let query = random.normals(rows * layer.k.head_dim).iter().map(|q| q * factor).collect();
         let sinks = case.sinks.then(|| random.normals(case.kv_heads * case.group));
-        let mut problem =
-            Self { case: case.clone(), layer, pool: Vec::new(), sequences, tables, query, sinks };
+        let mut problem = Self { case: case.clone(), layer, pool: Vec::new(), sequences, tables, query, sinks };
         problem.pool = vec![0; (blocks + 1) * problem.block_words()];
         problem.fill(&mut random);
         Some(problem)
@@ -78,7 +77,8 @@ impl Problem {
     /// Stores random keys and values at every position of every sequence.
     fn fill(&mut self, random: &mut Inputs) {
         // Normal values of a limited number of heads: making them anew would take most of the time.
-        let heads: Vec<Vec<f32>> = (0..257).map(|_| random.normals(self.layer.k.head_dim.max(self.layer.v.head_dim))).collect();
+        let heads: Vec<Vec<f32>> =
+            (0..257).map(|_| random.normals(self.layer.k.head_dim.max(self.layer.v.head_dim))).collect();
         let block_words = self.block_words();
         let sides = [(self.layer.k, 0), (self.layer.v, self.layer.k.block_words())];
         for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
