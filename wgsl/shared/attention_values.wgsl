@@ -127,17 +127,8 @@ fn sum_item(units: vec4<u32>, octet: u32, n: u32, t: u32) {
 #if V_TYPE == 0
     var ones: array<vec4<i32>, 2>;
 #endif
-#ifdef PREFETCH
-    var next = value_codes(at + first * V_WORDS, octet + t % per);
-#endif
     for (var key = first; key < first + keys; key += 4u) {
-#ifdef PREFETCH
-        let codes = next;
-        next = value_codes(at + min(key + 4u, first + keys - 4u) * V_WORDS, octet + t % per);
-#else
-        let codes = value_codes(at + key * V_WORDS, octet + t % per);
-#endif
-        let levels = value_levels(codes, n);
+        let levels = value_levels(value_codes(at + key * V_WORDS, octet + t % per), n);
 #if V_TYPE == 0
         ones[0] += value_dots(levels.even, 0x01010101u);
         ones[1] += value_dots(levels.odd, 0x01010101u);

@@ -1,30 +1,145 @@
-//! Times the variants of decode attention on a GPU and compares their bits with the CPU's.
+//! Compares the variants of decode attention with the CPU's result, then times them.
 //!
-//! `attention_bench [--device NAME] [--keys N] [--filter TEXT] [--parity]`: one sequence, 40 query heads on 8 K/V heads
-//! of 128.
+//! `attention_bench [--device NAME] [--keys N] [--only K/V] [--filter TEXT] [--parity]`: one sequence with one query
+//! token, 40 query heads on 8 K/V heads of 128. `--parity` runs the parity cases of the labels with TEXT instead.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
 
+use std::time::{Duration, Instant};
+
 use turbo_gpu::attention::decode::Variants;
 use turbo_gpu::{Gpu, GpuOptions, find};
-use turbo_parity::attention::{Case, Problem};
+use turbo_parity::attention::{Case, Problem, Uploaded};
 use turbo_parity::{Effort, run};
 use turbo_quant::KvType;
 use turbo_wgsl::attention as kernels;
 
-const ROUNDS: usize = 30;
+/// Calls that a median is taken of.
+const ROUNDS: usize = 200;
+/// Calls of one submission that keeps the device busy.
+const BUSY_CALLS: usize = 64;
+/// Submissions on their way at most.
+const BUSY_SUBMITS: usize = 8;
+/// How long the device works right before it is timed: its clock falls within moments of idleness.
+const BUSY: Duration = Duration::from_millis(400);
+
+type Failure = Box<dyn std::error::Error>;
+
+/// A pair of types with its values on the device.
+struct Pair {
+    k: KvType,
+    v: KvType,
+    problem: Problem,
+    on: Uploaded,
+    want: Vec<f32>,
+}
+
+/// What is timed.
+struct Entry {
+    pair: usize,
+    variants: Variants,
+}
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Microseconds of the dispatches whose label starts with `kernel`.
+/// Microseconds of the dispatches whose label starts with `kernel`; 0 if there are none.
 fn of(times: &[(&'static str, f64)], kernel: &str) -> f64 {
-    median(times.iter().filter(|(label, _)| label.starts_with(kernel)).map(|(_, ns)| ns / 1000.0).collect())
+    let own: Vec<f64> = times.iter().filter(|(label, _)| label.starts_with(kernel)).map(|(_, ns)| ns / 1e3).collect();
+    if own.is_empty() { 0.0 } else { median(own) }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+impl Pair {
+    fn new(gpu: &Gpu, k: KvType, v: KvType, keys: usize) -> Result<Self, Failure> {
+        let case = Case { kv_heads: 8, group: 5, ..Case::new(k, v, keys) };
+        let problem = Problem::new(&case).ok_or_else(|| format!("k_{k},v_{v} cannot store heads of 128 values"))?;
+        let on = problem.upload(gpu)?;
+        let want = problem.of_twin();
+        Ok(Self { k, v, problem, on, want })
+    }
+
+    /// The variants that take part, each with the spans that are worth a look; those that do not are said.
+    fn entries(&self, gpu: &Gpu, pair: usize, filter: &str) -> Result<Vec<Entry>, Failure> {
+        let chosen = self.problem.variants(gpu)?;
+        let name = format!("k_{},v_{}", self.k, self.v);
+        let coded = kernels::attention_decode::KERNEL.variants.iter();
+        let all = coded.chain(kernels::attention_decode_f16::KERNEL.variants);
+        let mut entries = Vec::new();
+        for decode in all.filter(|x| x.name.starts_with(&name) && x.label.contains(filter)) {
+            if let Some(unmet) = gpu.capabilities().unmet(decode) {
+                println!("{}: not run: {unmet}", decode.label);
+                continue;
+            }
+            let spans: &[u32] = if self.k == KvType::Turbo4 { &[1, 2, 4] } else { &[1] };
+            entries.extend(
+                spans.iter().map(|&span_chunks| Entry { pair, variants: Variants { decode, span_chunks, ..chosen } }),
+            );
+        }
+        Ok(entries)
+    }
+
+    /// Runs once and says how the result compares with the CPU's. Compiles the pipelines.
+    fn check(&self, gpu: &Gpu, variants: &Variants) -> Result<String, Failure> {
+        self.submit(gpu, variants, 1)?;
+        let got = self.problem.result(gpu, &self.on)?;
+        if self.k.is_coded() && self.v.is_coded() {
+            let differ = got.iter().zip(&self.want).filter(|(g, w)| g.to_bits() != w.to_bits()).count();
+            return Ok(format!("{differ} of {} values differ", self.want.len()));
+        }
+        let square = |x: f32| f64::from(x).powi(2);
+        let error: f64 = got.iter().zip(&self.want).map(|(g, w)| square(g - w)).sum();
+        Ok(format!("nmse {:.1e}", error / self.want.iter().map(|&w| square(w)).sum::<f64>()))
+    }
+
+    fn submit(&self, gpu: &Gpu, variants: &Variants, calls: usize) -> Result<(), Failure> {
+        let mut recorder = gpu.recorder("bench");
+        for _ in 0..calls {
+            self.problem.call(&self.on).record_with(&mut recorder, variants)?;
+        }
+        Ok(recorder.submit()?)
+    }
+
+    /// Labels and nanoseconds of the dispatches of [`ROUNDS`] calls on a busy device.
+    fn time(&self, gpu: &Gpu, variants: &Variants) -> Result<Vec<(&'static str, f64)>, Failure> {
+        let mut timed = gpu.recorder("bench").with_timing()?;
+        for _ in 0..ROUNDS {
+            self.problem.call(&self.on).record_with(&mut timed, variants)?;
+        }
+        let started = Instant::now();
+        while started.elapsed() < BUSY {
+            gpu.wait()?;
+            for _ in 0..BUSY_SUBMITS {
+                self.submit(gpu, variants, BUSY_CALLS)?;
+            }
+        }
+        Ok(timed.submit_timed()?)
+    }
+}
+
+fn parity(gpu: &Gpu, filter: &str) -> Result<(), Failure> {
+    run(gpu, Effort::Quick, Some(filter), |row| {
+        let (why, first) = (row.not_run.as_deref().unwrap_or_default(), &row.first);
+        println!(
+            "{}[{}] {} cases, {} vectors, {} mismatches, {:?} {:?} {:.1} s {why} {first:?}",
+            row.kernel, row.variant, row.cases, row.vectors, row.mismatches, row.nmse, row.verdict, row.seconds
+        );
+    })?;
+    Ok(())
+}
+
+/// The pairs to time: `--only turbo4/q8_0`, or some that matter.
+fn pairs(only: Option<&str>) -> Result<Vec<(KvType, KvType)>, Failure> {
+    use KvType::{F16, Q8_0, Turbo3, Turbo4};
+    let Some(only) = only else {
+        return Ok(vec![(Turbo4, Turbo4), (Q8_0, Q8_0), (Turbo3, Turbo3), (Q8_0, Turbo3), (F16, F16)]);
+    };
+    let (k, v) = only.split_once('/').ok_or_else(|| format!("--only {only}: expected two types, as in turbo4/q8_0"))?;
+    Ok(vec![(k.parse()?, v.parse()?)])
+}
+
+fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().collect();
     let value = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
     let adapter = find(&value("--device").unwrap_or("auto".to_owned()))?;
@@ -32,57 +147,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", gpu.description());
     let filter = value("--filter").unwrap_or_default();
     if args.iter().any(|a| a == "--parity") {
-        run(&gpu, Effort::Quick, Some(&filter), |row| {
-            let (why, first) = (row.not_run.as_deref().unwrap_or_default(), &row.first);
-            println!(
-                "{}[{}] {} cases, {} vectors, {} mismatches, {:?} {:?} {:.1} s {why} {first:?}",
-                row.kernel, row.variant, row.cases, row.vectors, row.mismatches, row.nmse, row.verdict, row.seconds
-            );
-        })?;
-        return Ok(());
+        return parity(&gpu, &filter);
     }
-    let keys = value("--keys").and_then(|k| k.parse().ok()).unwrap_or(32768);
-    for (k, v) in [(KvType::Turbo4, KvType::Turbo4), (KvType::Q8_0, KvType::Q8_0), (KvType::F16, KvType::F16)] {
-        let case = Case { kv_heads: 8, group: 5, ..Case::new(k, v, keys) };
-        let Some(problem) = Problem::new(&case) else { continue };
-        let want = problem.of_twin();
-        let chosen = problem.variants(&gpu)?;
-        let pair = format!("k_{k},v_{v}");
-        let coded = kernels::attention_decode::KERNEL.variants.iter();
-        let all = coded.chain(kernels::attention_decode_f16::KERNEL.variants);
-        for variant in all.filter(|x| x.name.starts_with(&pair) && x.label.contains(&filter)) {
-            if let Some(unmet) = gpu.capabilities().unmet(variant) {
-                println!("{}: not run: {unmet}", variant.label);
-                continue;
-            }
-            let spans: &[u32] = if k == KvType::Turbo4 { &[1, 2, 4] } else { &[1] };
-            for &span_chunks in spans {
-                let variants = Variants { decode: variant, span_chunks, ..chosen };
-                let on = problem.upload(&gpu)?;
-                let mut recorder = gpu.recorder("bench").with_timing()?;
-                for _ in 0..ROUNDS {
-                    problem.call(&on).record_with(&mut recorder, &variants)?;
-                }
-                let times = recorder.submit_timed()?;
-                let got = problem.result(&gpu, &on)?;
-                let differ = got.iter().zip(&want).filter(|(g, w)| g.to_bits() != w.to_bits()).count();
-                // Without timestamps between them.
-                let mut recorder = gpu.recorder("bench");
-                for _ in 0..ROUNDS {
-                    problem.call(&on).record_with(&mut recorder, &variants)?;
-                }
-                recorder.submit()?;
-                gpu.wait()?;
-                let decode = of(&times, "attention_decode");
-                println!(
-                    "{} span {span_chunks}: decode {decode:.1} us ({:.0} GB/s), combine {:.1}, codes {:.1}; {differ} of {} differ",
-                    variant.label,
-                    problem.cache_bytes() as f64 / decode / 1000.0,
-                    of(&times, "attention_combine"),
-                    of(&times, "query_codes"),
-                    want.len()
-                );
-            }
+    let keys = value("--keys").map_or(Ok(32768), |k| k.parse())?;
+    let (mut on_device, mut entries) = (Vec::new(), Vec::new());
+    for (k, v) in pairs(value("--only").as_deref())? {
+        let pair = Pair::new(&gpu, k, v, keys)?;
+        let own = pair.entries(&gpu, on_device.len(), &filter)?;
+        for Entry { variants, .. } in &own {
+            let (label, span) = (variants.decode.label, variants.span_chunks);
+            println!("{label} span {span}: {}", pair.check(&gpu, variants)?);
+        }
+        entries.extend(own);
+        on_device.push(pair);
+    }
+    for pass in 1..=2 {
+        println!("pass {pass}, {keys} keys: microseconds, median of {ROUNDS} calls");
+        for Entry { pair, variants } in &entries {
+            let pair = &on_device[*pair];
+            let times = pair.time(&gpu, variants)?;
+            let decode = of(&times, "attention_decode");
+            println!(
+                "{} span {}: decode {decode:.1} ({:.0} GB/s), combine {:.1}, codes {:.1}",
+                variants.decode.label,
+                variants.span_chunks,
+                pair.problem.cache_bytes() as f64 / decode / 1000.0,
+                of(&times, "attention_combine"),
+                of(&times, "query_codes"),
+            );
         }
     }
     Ok(())

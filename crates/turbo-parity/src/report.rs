@@ -76,7 +76,7 @@ pub enum Verdict {
     Ok,
     /// Not as promised.
     Fail,
-    /// The device cannot run the variant.
+    /// The device cannot run the variant, or a software adapter was spared it.
     NotRun,
 }
 

@@ -7,7 +7,7 @@
 // y: rows of head_dim_v f32
 // grid: a workgroup of 128 invocations per row
 // class: Exact
-// twin: crates/turbo-cpu/src/attention/exact/state.rs
+// twin: crates/turbo-cpu/src/attention/attention_combine.rs
 
 #import attention_job
 #import combine_rows

@@ -6,7 +6,7 @@
 // y: rows of head_dim_v f32
 // grid: a workgroup of 64 invocations per row
 // class: Bounded
-// twin: crates/turbo-cpu/src/attention/twin.rs
+// twin: crates/turbo-cpu/src/attention/attention_combine_f16.rs
 
 #import attention_job
 #import combine_rows

@@ -10,6 +10,6 @@
 //   of V, then head_dim_v sums
 // grid: 64 invocations per (sequence, K/V head, ROWS rows, params.span_chunks chunks), chunks fastest
 // class: Exact
-// twin: crates/turbo-cpu/src/attention/twin.rs
+// twin: crates/turbo-cpu/src/attention/attention_decode.rs
 
 #import attention_decode_body

@@ -1,5 +1,5 @@
-// Attention with f16 on a side, of few query tokens over the KV cache, chunk by chunk: scores, softmax weights and value sums of the four
-// tiles of a chunk, folded to one partial per row and chunk. docs/exact-attention.md, sections 6 to 9.
+// Attention with f16 on a side, of few query tokens over the KV cache, chunk by chunk: scores, softmax weights and value
+// sums of the four tiles of a chunk, folded to one partial per row and chunk. docs/exact-attention.md, sections 6 to 9.
 //
 // sequences: the sequences, four words each
 // tables: their block tables
@@ -10,6 +10,6 @@
 //   of V (f16 V: the exponent of its sums, 0), then head_dim_v sums (i32; f16 V: f32)
 // grid: 64 invocations per (sequence, K/V head, ROWS rows, params.span_chunks chunks), chunks fastest
 // class: Bounded, but the same for every split and batch on one device
-// twin: crates/turbo-cpu/src/attention/twin.rs
+// twin: crates/turbo-cpu/src/attention/attention_decode_f16.rs
 
 #import attention_decode_body

@@ -7,7 +7,7 @@
 // faults: 1 is written for a row with an inf or nan, whose codes are 0
 // grid: a workgroup of 64 invocations per row
 // class: Exact
-// twin: turbo_quant::kv::quantize_query
+// twin: crates/turbo-cpu/src/attention/query_codes.rs
 
 #import attention_job
 #import grid

@@ -11,8 +11,13 @@
 
 pub mod exact;
 pub mod key_bias;
+pub mod query_codes;
 pub mod twin;
 
+mod attention_combine;
+mod attention_combine_f16;
+mod attention_decode;
+mod attention_decode_f16;
 mod float_sums;
 mod fold_sums;
 mod query;

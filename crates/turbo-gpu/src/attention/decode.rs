@@ -132,8 +132,7 @@ fn rows_of(variant: &Variant) -> u32 {
 
 /// The variant of heads of 128 values that reads the cache fewest times for so many rows, with the fewest rows idle.
 fn fewest_passes(rows: u32) -> &'static str {
-    let best = [(4, "r4"), (5, "r5"), (8, "r8")].into_iter().min_by_key(|&(r, _)| (rows.div_ceil(r), r));
-    best.map_or("r4", |(_, name)| name)
+    if rows.div_ceil(5) < rows.div_ceil(4) { "r5" } else { "r4" }
 }
 
 impl Variants {
@@ -145,11 +144,10 @@ impl Variants {
         let (k, v) = (layer.k.kv_type, layer.v.kv_type);
         let pair = format!("k_{k},v_{v}");
         let decode = if k.is_coded() && v.is_coded() {
-            let any = if rows == 1 { "r1" } else { "r4" };
-            let names = [format!("{pair},{any},subgroup"), format!("{pair},{any}")];
+            let any = format!("{pair},{}", if rows == 1 { "r1" } else { "r4" });
             let large = format!("{pair},h128,{},subgroup", fewest_passes(rows));
             let fits = (layer.k.head_dim, layer.v.head_dim) == (128, 128) && rows > 1;
-            let all = [large.as_str(), &names[0], &names[1]];
+            let all = [large.as_str(), &any];
             gpu.pick(&attention::attention_decode::KERNEL, if fits { &all } else { &all[1..] })?
         } else {
             gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?

@@ -1,9 +1,13 @@
 //! Kernels of attention.
 
+pub(crate) mod attention_combine;
+pub(crate) mod attention_combine_f16;
+pub(crate) mod attention_decode;
+pub(crate) mod attention_decode_f16;
 mod case;
-pub(crate) mod decode;
+mod compare;
 mod problem;
 pub(crate) mod query_codes;
 
 pub use case::Case;
-pub use problem::Problem;
+pub use problem::{Problem, Uploaded};

@@ -7,7 +7,6 @@ use turbo_cpu::pool::ThreadPool;
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
-use turbo_quant::KvType;
 use turbo_quant::kv::encode_head;
 
 use super::Case;
@@ -272,9 +271,4 @@ fn store(block: &mut [u32], side: &SideLayout, head: usize, place: usize, values
     for (b, &bits) in scales.iter().enumerate() {
         unit_scales[b * BLOCK_TOKENS / 2 + place / 2] |= u32::from(bits) << (16 * (place % 2));
     }
-}
-
-/// The type that an option `k_turbo4` or `v_f16` of a variant's name names.
-pub(super) fn named(name: &str, side: &str) -> Option<KvType> {
-    name.split(',').find_map(|option| option.strip_prefix(side)?.parse().ok())
 }

@@ -1,12 +1,12 @@
 //! `attention/query_codes` against its twin.
 
-use turbo_gpu::attention::decode::QueryCodes;
+use turbo_cpu::attention::query_codes::{QueryCodes, query_codes};
+use turbo_gpu::attention::decode as gpu_attention;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
-use turbo_quant::kv::quantize_query;
 use turbo_wgsl::{Kernel, Variant, attention};
 
-use super::problem::named;
+use super::compare::named;
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `attention/query_codes`.
@@ -21,11 +21,12 @@ impl Parity for Codes {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let k_type = named(variant.name, "k_").unwrap_or(KvType::Turbo4);
+        let k_type = named(variant, "k_").unwrap_or(KvType::Turbo4);
         for head_dim in HEAD_DIMS {
             let rows = effort.of(60, 10_000);
             let query = Inputs::new(head_dim as u64).any(rows, head_dim);
-            let call = QueryCodes { k_type, head_dim: head_dim as u32, rows: rows as u32, scale: SCALE };
+            let (d, n) = (head_dim as u32, rows as u32);
+            let call = gpu_attention::QueryCodes { k_type, head_dim: d, rows: n, scale: SCALE };
             let got = call.run(gpu, variant, &query)?;
             let want = of_twin(k_type, head_dim, &query);
             let width = want.len() / rows;
@@ -37,28 +38,27 @@ impl Parity for Codes {
 
 /// Per row: code words, then factors, then whether it is at fault.
 fn of_twin(k_type: KvType, head_dim: usize, query: &[f32]) -> Vec<u32> {
-    let wide = k_type == KvType::Q8_0;
-    let factor = (f64::from(SCALE) * std::f64::consts::LOG2_E) as f32;
-    let sizes = k_type.scale_block_sizes(head_dim);
+    let blocks = k_type.scale_block_sizes(head_dim).len();
     let mut out = Vec::new();
     for head in query.chunks_exact(head_dim) {
-        let (mut q, mut rotated) = (vec![0; head_dim], vec![0.0; head_dim]);
-        let codes = quantize_query(head, wide, &mut q, &mut rotated);
+        let row = query_codes(k_type, SCALE, head);
+        let fault = row.is_err().into();
+        // What the kernel leaves of a row at fault.
+        let empty = || QueryCodes { codes: vec![0; head_dim], mults: vec![0.0; blocks] };
+        let QueryCodes { codes, mults } = row.unwrap_or_else(|_| empty());
         let words = |plane: &dyn Fn(i32) -> i32| {
-            let byte = |&q: &i16| plane(q.into()) as u8;
-            let bytes: Vec<u8> = q.iter().map(byte).collect();
+            let bytes: Vec<u8> = codes.iter().map(|&q| plane(q.into()) as u8).collect();
             bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>()
         };
         let high = |q: i32| (q + 127).div_euclid(255);
-        if wide {
+        if k_type == KvType::Q8_0 {
             out.extend(words(&high));
             out.extend(words(&|q| q - 255 * high(q)));
         } else {
             out.extend(words(&|q| q));
         }
-        let mult = |&n: &usize| codes.map_or(0.0, |c| c.score_mult(factor, k_type, n)).to_bits();
-        out.extend(sizes.iter().map(mult));
-        out.push(codes.is_err().into());
+        out.extend(mults.iter().map(|mult| mult.to_bits()));
+        out.push(fault);
     }
     out
 }
