@@ -25,8 +25,8 @@ fn all_kernels(options: &GpuOptions) {
         let rows = run(&gpu, Effort::Quick, None, |row| {
             let why = row.not_run.as_deref().unwrap_or_default();
             eprintln!(
-                "{device}: {}[{}] {} vectors, {} mismatches, {:?} {why}",
-                row.kernel, row.variant, row.vectors, row.mismatches, row.verdict
+                "{device}: {}[{}] {} vectors, {} mismatches, {:?}, {:.1} s {why}",
+                row.kernel, row.variant, row.vectors, row.mismatches, row.verdict, row.seconds
             );
         })
         .expect("the device works");
