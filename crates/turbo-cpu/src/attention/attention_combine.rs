@@ -11,12 +11,7 @@ use super::exact::score::sink;
 use super::exact::state::State;
 
 /// The output head of `partials`, those of the chunks in order, over values of `layout`; `logit` is that of the sink.
-pub(super) fn combine(
-    layout: &SideLayout,
-    partials: impl Iterator<Item = State>,
-    logit: Option<f32>,
-    out: &mut [f32],
-) {
+pub(super) fn combine(layout: &SideLayout, partials: impl Iterator<Item = State>, logit: Option<f32>, out: &mut [f32]) {
     let sizes = layout.kv_type.scale_block_sizes(layout.head_dim);
     let mut total = State::empty(layout.head_dim, sizes.len());
     for partial in partials {

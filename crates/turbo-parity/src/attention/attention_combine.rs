@@ -5,6 +5,7 @@ use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
+use super::attention_decode::any_head;
 use super::compare::{compare, named};
 use crate::{Effort, Parity, Tally};
 
@@ -18,6 +19,13 @@ impl Parity for Combine {
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let v = named(variant, "v_").unwrap_or(KvType::Turbo4);
-        compare(gpu, (KvType::Turbo4, v), variant, effort, tally, |combine, chosen| Variants { combine, ..chosen })
+        // One that is compiled anyway.
+        let name = format!("k_{},v_{v},{}", KvType::Turbo4, any_head(KvType::Turbo4, v));
+        let decode = attention::attention_decode::KERNEL.variants.iter().find(|decode| decode.name == name);
+        compare(gpu, (KvType::Turbo4, v), variant, effort, tally, |combine, chosen| Variants {
+            combine,
+            decode: decode.unwrap_or(chosen.decode),
+            ..chosen
+        })
     }
 }

@@ -5,7 +5,7 @@ use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
-use super::compare::{compare};
+use super::compare::compare;
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `attention/attention_combine_f16`, with turbo4 keys.
@@ -17,6 +17,9 @@ impl Parity for CombineF16 {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        compare(gpu, (KvType::Turbo4, KvType::F16), variant, effort, tally, |combine, chosen| Variants { combine, ..chosen })
+        compare(gpu, (KvType::Turbo4, KvType::F16), variant, effort, tally, |combine, chosen| Variants {
+            combine,
+            ..chosen
+        })
     }
 }

@@ -18,18 +18,22 @@ impl Parity for Decode {
 
     fn is_extra(&self, variant: &Variant) -> bool {
         let (k, v) = pair(variant);
-        let options = match (k, v) {
-            (KvType::Turbo4, KvType::Turbo4) => ["r4", "h128,r4,subgroup"],
-            (KvType::Q8_0, KvType::Turbo3) => ["r1", "h128,r5,subgroup"],
-            _ if (k as usize + v as usize) % 2 == 0 => ["r1"; 2],
-            _ => ["r4"; 2],
+        let large = match (k, v) {
+            (KvType::Turbo4, KvType::Turbo4) => "h128,r4,subgroup",
+            (KvType::Q8_0, KvType::Turbo3) => "h128,r5,subgroup",
+            _ => any_head(k, v),
         };
-        !options.iter().any(|options| variant.name == format!("k_{k},v_{v},{options}"))
+        ![any_head(k, v), large].iter().any(|options| variant.name == format!("k_{k},v_{v},{options}"))
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         compare(gpu, pair(variant), variant, effort, tally, |decode, chosen| Variants { decode, ..chosen })
     }
+}
+
+/// The options of the variant for heads of any size that is tried everywhere.
+pub(super) fn any_head(k: KvType, v: KvType) -> &'static str {
+    if (k as usize + v as usize).is_multiple_of(2) { "r4" } else { "r1" }
 }
 
 /// The types of K and V of a variant.

@@ -17,7 +17,7 @@ impl Parity for DecodeF16 {
     }
 
     fn is_extra(&self, variant: &Variant) -> bool {
-        !["k_f16,v_f16", "k_f16,v_turbo4", "k_q8_0,v_f16"].contains(&variant.name)
+        !["k_f16,v_f16", "k_f16,v_turbo4", "k_turbo4,v_f16"].contains(&variant.name)
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {

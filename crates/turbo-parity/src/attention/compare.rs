@@ -21,7 +21,7 @@ pub(super) fn compare(
     variant: &'static Variant,
     effort: Effort,
     tally: &mut Tally,
-    put: fn(&'static Variant, Variants) -> Variants,
+    put: impl Fn(&'static Variant, Variants) -> Variants,
 ) -> Result<(), GpuError> {
     for mut case in Case::all(k, v, effort) {
         if variant.name.contains("h128") {
