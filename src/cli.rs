@@ -178,12 +178,12 @@ pub(crate) struct TokenizeArgs {
     /// Print JSON only
     #[arg(long, env = env("TURBO_JSON", "LLAMA_ARG_JSON"))]
     pub(crate) json: bool,
-    /// Leave out the beginning and end tokens that the model wants
-    #[arg(long, env = env("TURBO_NO_BOS", "LLAMA_ARG_NO_BOS"))]
-    pub(crate) no_bos: bool,
-    /// Take text that looks like a special token as plain text
-    #[arg(long, env = env("TURBO_NO_PARSE_SPECIAL", "LLAMA_ARG_NO_PARSE_SPECIAL"))]
-    pub(crate) no_parse_special: bool,
+    /// Add the beginning and end tokens that the model wants around a prompt
+    #[arg(long, env = env("TURBO_ADD_SPECIAL", "LLAMA_ARG_ADD_SPECIAL"))]
+    pub(crate) add_special: bool,
+    /// Recognise special tokens written out in the text, as in a prompt
+    #[arg(long, env = env("TURBO_PARSE_SPECIAL", "LLAMA_ARG_PARSE_SPECIAL"))]
+    pub(crate) parse_special: bool,
     /// The text, or - for standard input
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: String,

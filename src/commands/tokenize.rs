@@ -17,7 +17,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> Result<()> {
         text.clear();
         std::io::stdin().read_to_string(&mut text).context("standard input is not readable as UTF-8 text")?;
     }
-    let options = EncodeOptions { add_special: !args.no_bos, parse_special: !args.no_parse_special };
+    let options = EncodeOptions { add_special: args.add_special, parse_special: args.parse_special };
     let ids = tokenizer.encode(&text, options);
     let mut out = std::io::stdout().lock();
     if args.json {

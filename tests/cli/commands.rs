@@ -1,15 +1,21 @@
 //! What each command prints.
 
 use serde_json::json;
+use turbo_testkit::fixture;
 
-use crate::program::{command, finish, json, run};
+use crate::program::{arg, command, finish, json, run};
 
 #[test]
 fn tokenize_prints_ids() {
-    let report = json(&["tokenize", "--json", "<|im_start|>user\nhello"]);
-    assert_eq!(report["ids"][0], json!(1), "the special token is recognised: {report}");
-    let plain = json(&["tokenize", "--json", "--no-parse-special", "<|im_start|>"]);
-    assert!(plain["ids"].as_array().is_some_and(|ids| ids.len() > 1), "{plain}");
+    let plain = json(&["tokenize", "--json", "<|im_start|>user\nhello"]);
+    let special = json(&["tokenize", "--json", "--parse-special", "<|im_start|>user\nhello"]);
+    assert_eq!(special["ids"][0], json!(1), "the special token is recognised: {special}");
+    let count = |report: &serde_json::Value| report["ids"].as_array().map_or(0, Vec::len);
+    assert!(count(&plain) > count(&special), "plain text by default: {plain}");
+    let vocabulary = fixture("vocab/ggml-vocab-llama-spm.gguf");
+    let with = json(&["tokenize", "--json", "--add-special", "-m", arg(&vocabulary), "hello"]);
+    let without = json(&["tokenize", "--json", "-m", arg(&vocabulary), "hello"]);
+    assert_eq!((&with["ids"][0], &with["ids"][1]), (&json!(1), &without["ids"][0]), "a beginning token when asked for");
     let table = run(&["tokenize", "a b"]);
     assert!(table.out.ends_with("tokens\n") && table.status == 0, "{}", table.out);
 }

@@ -59,10 +59,10 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
     &attention::query_codes::Codes,
-    &kv::kv_decode::Decode::Coded,
-    &kv::kv_decode::Decode::F16,
-    &kv::kv_encode::Encode::Coded,
-    &kv::kv_encode::Encode::F16,
+    &kv::kv_decode::Decode,
+    &kv::kv_decode_f16::DecodeF16,
+    &kv::kv_encode::Encode,
+    &kv::kv_encode_f16::EncodeF16,
     &kv::rotate::Rotate,
 ];
 

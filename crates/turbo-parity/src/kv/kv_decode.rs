@@ -1,4 +1,4 @@
-//! `kv/kv_decode` and `kv/kv_decode_f16` against their twins.
+//! `kv/kv_decode` against its twin, and the cases that `kv/kv_decode_f16` shares with it.
 
 use turbo_cpu::kv::cache::CacheSide;
 use turbo_cpu::kv::{kv_decode, kv_decode_f16, kv_encode, kv_encode_f16};
@@ -10,35 +10,34 @@ use turbo_wgsl::{Kernel, Variant};
 use super::cache::{Shape, heads};
 use crate::{Effort, Inputs, Parity, Tally};
 
-/// The cases of `kv/kv_decode`, or of `kv/kv_decode_f16`.
-pub(crate) enum Decode {
-    Coded,
-    F16,
-}
+/// The cases of `kv/kv_decode`.
+pub(crate) struct Decode;
 
 impl Parity for Decode {
     fn kernel(&self) -> &'static Kernel {
-        match self {
-            Self::Coded => &turbo_wgsl::kv::kv_decode::KERNEL,
-            Self::F16 => &turbo_wgsl::kv::kv_decode_f16::KERNEL,
-        }
+        &turbo_wgsl::kv::kv_decode::KERNEL
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let (tokens, n_heads) = effort.of((67, 2), (577, 4));
-        for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
-            let pool = filled(&shape, i as u64);
-            for (side, cache) in shape.sides.iter().enumerate() {
-                for rotated in [false, true] {
-                    let got = on_gpu(gpu, variant, &shape, cache, &pool, rotated)?;
-                    let want = of_twin(&shape, cache, &pool, rotated);
-                    let name = format!("{}, {}, rotated {rotated}", shape.name(), ["K", "V"][side]);
-                    tally.compare_bits(&name, &got, &want, cache.layout.head_dim);
-                }
+        compare(gpu, variant, effort, tally)
+    }
+}
+
+/// Runs the cases of a variant, of coded types or of f16.
+pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+    let (tokens, n_heads) = effort.of((67, 2), (577, 4));
+    for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
+        let pool = filled(&shape, i as u64);
+        for (side, cache) in shape.sides.iter().enumerate() {
+            for rotated in [false, true] {
+                let got = on_gpu(gpu, variant, &shape, cache, &pool, rotated)?;
+                let want = of_twin(&shape, cache, &pool, rotated);
+                let name = format!("{}, {}, rotated {rotated}", shape.name(), ["K", "V"][side]);
+                tally.compare_bits(&name, &got, &want, cache.layout.head_dim);
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// A pool in which the tokens of `shape` are stored, as far as they can be; other words are 0, which is a stored 0.

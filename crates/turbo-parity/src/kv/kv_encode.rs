@@ -1,4 +1,4 @@
-//! `kv/kv_encode` and `kv/kv_encode_f16` against their twins.
+//! `kv/kv_encode` against its twin, and the cases that `kv/kv_encode_f16` shares with it.
 
 use turbo_cpu::kv::cache::HeadFault;
 use turbo_cpu::kv::{kv_encode, kv_encode_f16};
@@ -10,37 +10,36 @@ use turbo_wgsl::{Kernel, Variant};
 use super::cache::{Shape, heads};
 use crate::{Effort, Inputs, Parity, Tally};
 
-/// The cases of `kv/kv_encode`, or of `kv/kv_encode_f16`.
-pub(crate) enum Encode {
-    Coded,
-    F16,
-}
+/// The cases of `kv/kv_encode`.
+pub(crate) struct Encode;
 
 impl Parity for Encode {
     fn kernel(&self) -> &'static Kernel {
-        match self {
-            Self::Coded => &turbo_wgsl::kv::kv_encode::KERNEL,
-            Self::F16 => &turbo_wgsl::kv::kv_encode_f16::KERNEL,
-        }
+        &turbo_wgsl::kv::kv_encode::KERNEL
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
-        for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
-            let case = Case::new(&shape, i as u64);
-            let (pool, faults) = case.on_gpu(gpu, variant)?;
-            let (want_pool, want_faults) = case.of_twin();
-            for side in 0..2 {
-                let (got, width) = shape.heads(side, &pool);
-                let (want, _) = shape.heads(side, &want_pool);
-                let name = format!("{}, {}", shape.name(), ["K", "V"][side]);
-                tally.compare_bits(&name, &got, &want, width);
-            }
-            tally.compare_bits(&format!("{}, whole pool", shape.name()), &pool, &want_pool, pool.len());
-            tally.compare_bits(&format!("{}, faults", shape.name()), &faults, &want_faults, 1);
-        }
-        Ok(())
+        compare(gpu, variant, effort, tally)
     }
+}
+
+/// Runs the cases of a variant, of coded types or of f16.
+pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+    let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
+    for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
+        let case = Case::new(&shape, i as u64);
+        let (pool, faults) = case.on_gpu(gpu, variant)?;
+        let (want_pool, want_faults) = case.of_twin();
+        for side in 0..2 {
+            let (got, width) = shape.heads(side, &pool);
+            let (want, _) = shape.heads(side, &want_pool);
+            let name = format!("{}, {}", shape.name(), ["K", "V"][side]);
+            tally.compare_bits(&name, &got, &want, width);
+        }
+        tally.compare_bits(&format!("{}, whole pool", shape.name()), &pool, &want_pool, pool.len());
+        tally.compare_bits(&format!("{}, faults", shape.name()), &faults, &want_faults, 1);
+    }
+    Ok(())
 }
 
 /// Values between the heads of one token and of the next in the buffers.

@@ -2,5 +2,7 @@
 
 mod cache;
 pub(crate) mod kv_decode;
+pub(crate) mod kv_decode_f16;
 pub(crate) mod kv_encode;
+pub(crate) mod kv_encode_f16;
 pub(crate) mod rotate;
