@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Log lines go to standard error; `RUST_LOG` chooses them, warnings by default.
@@ -25,6 +26,16 @@ pub(crate) fn progress(wanted: bool, total: u64, what: &'static str) -> Progress
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     ProgressBar::new(total).with_style(style).with_message(what)
+}
+
+/// An empty table with these headings, or with none.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table
 }
 
 /// A number of bytes for people: `1.29 GiB`.

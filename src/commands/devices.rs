@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use anyhow::Result;
-use comfy_table::Table;
 use turbo_cpu::CpuBackend;
 use turbo_runtime::{Backend, available_bytes};
 
@@ -28,9 +27,7 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
         writeln!(out, "{}", serde_json::json!({ "devices": [device] }))?;
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["device", "description", "free memory", ""]);
+    let mut table = ui::table(&["device", "description", "free memory", ""]);
     let memory = memory.map_or_else(|| "unknown".into(), ui::bytes);
     table.add_row([info.name, info.description, memory, "used by --device auto".into()]);
     writeln!(out, "{table}")?;

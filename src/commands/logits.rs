@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use turbo_runtime::sampling::log_sum_exp;
+use turbo_runtime::sampling::{argmax, log_sum_exp};
 use turbo_runtime::{KvTypes, LogitsFor, Sequence};
 
 use crate::cli::LogitsArgs;
@@ -36,8 +36,8 @@ pub(crate) fn run(args: &LogitsArgs) -> Result<()> {
     let mut context = device::load(model, &args.model, types, Some(ids.len()))?;
     let mut report = Report::default();
     context.extend(&mut Sequence::default(), &ids, LogitsFor::All, &mut |row| {
-        let best = row.iter().enumerate().fold(0, |best, (i, &x)| if x > row[best] { i } else { best });
-        report.argmax.push(best as u32);
+        // A row without a finite logit has no best token; 0 keeps the positions aligned, and its logits tell.
+        report.argmax.push(argmax(row).unwrap_or(0));
         if let Some(&next) = ids.get(report.argmax.len()) {
             report.logprob_next.push(f64::from(row[next as usize]) - log_sum_exp(row));
         } else {

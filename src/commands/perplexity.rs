@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use turbo_runtime::sampling::log_sum_exp;
+use turbo_runtime::sampling::{argmax, log_sum_exp};
 use turbo_runtime::{Context, KvTypes, LogitsFor, Model, Sequence};
 use turbo_text::EncodeOptions;
 
@@ -177,10 +177,6 @@ fn divergence(base: &[f32], row: &[f32], log_sum: f64) -> f64 {
         log_p.exp() * (log_p - log_q)
     });
     terms.sum::<f64>().max(0.0)
-}
-
-fn argmax(row: &[f32]) -> usize {
-    row.iter().enumerate().fold(0, |best, (i, &x)| if x > row[best] { i } else { best })
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use anyhow::Result;
-use comfy_table::Table;
 use turbo_gguf::GgufFile;
 use turbo_model::ModelInfo;
 use turbo_quant::KvType;
@@ -85,17 +84,8 @@ fn json(file: &GgufFile, info: &ModelInfo, kv: &KvResult) -> serde_json::Value {
     })
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    if !header.is_empty() {
-        table.set_header(header);
-    }
-    table
-}
-
 fn print_tables(out: &mut impl Write, file: &GgufFile, info: &ModelInfo, kv: &KvResult) -> Result<()> {
-    let mut model = table(&[]);
+    let mut model = ui::table(&[]);
     let mut row = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             model.add_row([name.to_owned(), value]);
@@ -118,7 +108,7 @@ fn print_tables(out: &mut impl Write, file: &GgufFile, info: &ModelInfo, kv: &Kv
     row("context", number(info.context_length));
     row("vocabulary", number(info.n_vocab));
     writeln!(out, "{model}\n")?;
-    let mut types = table(&["tensor type", "tensors", "values", "size"]);
+    let mut types = ui::table(&["tensor type", "tensors", "values", "size"]);
     for t in &info.tensor_types {
         types.add_row([t.name.clone(), t.tensors.to_string(), t.values.to_string(), ui::bytes(t.bytes)]);
     }
@@ -126,7 +116,7 @@ fn print_tables(out: &mut impl Write, file: &GgufFile, info: &ModelInfo, kv: &Kv
     match kv {
         Err(reason) => writeln!(out, "{reason}")?,
         Ok(kv) => {
-            let mut sizes = table(&["KV cache", "size", "share of f16"]);
+            let mut sizes = ui::table(&["KV cache", "size", "share of f16"]);
             let f16 = kv.by_type[0].1 as f64;
             for (t, bytes) in &kv.by_type {
                 sizes.add_row([t.to_string(), ui::bytes(*bytes), format!("1/{:.2}", f16 / *bytes as f64)]);

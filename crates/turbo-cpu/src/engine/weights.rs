@@ -10,8 +10,8 @@ use crate::matmul::{self, WeightRef};
 
 /// Where a weight is.
 enum Loaded {
-    /// A matrix: type and index of its tensor in the file.
-    Mapped(GgmlType, usize),
+    /// A matrix: type and tensor of the file.
+    Mapped(GgmlType, TensorInfo),
     /// A vector, or a matrix of one row, in f32.
     Vector(Vec<f32>),
 }
@@ -42,7 +42,7 @@ impl Weights {
     pub(super) fn matrix(&self, id: WeightId) -> Result<WeightRef<'_>, BackendError> {
         let shape = &self.shapes[id.0 as usize];
         let (ty, data) = match &self.loaded[id.0 as usize] {
-            Loaded::Mapped(ty, tensor) => (*ty, self.file.data(&self.file.tensors()[*tensor])?),
+            Loaded::Mapped(ty, tensor) => (*ty, self.file.data(tensor)?),
             Loaded::Vector(values) => (GgmlType::F32, bytemuck::cast_slice(values)),
         };
         Ok(WeightRef { ty, rows: shape.rows, cols: shape.cols, data })
@@ -61,14 +61,12 @@ impl Weights {
 }
 
 fn load(file: &GgufFile, weight: &Weight) -> Result<Loaded, BackendError> {
-    let index = file.tensors().iter().position(|t| t.name == weight.tensor);
-    let Some(index) = index else {
+    let Some(tensor) = file.tensor(&weight.tensor) else {
         return Err(BackendError::InvalidBatch(format!("{}: tensor {} is missing", file.path(), weight.tensor)));
     };
-    let tensor = &file.tensors()[index];
     let ty = tensor.ggml_type().filter(|&ty| matmul::supports(ty)).ok_or_else(|| unsupported(tensor))?;
     if weight.rows > 1 {
-        return Ok(Loaded::Mapped(ty, index));
+        return Ok(Loaded::Mapped(ty, tensor.clone()));
     }
     let mut values = vec![0.0; weight.cols];
     turbo_quant::ggml::decode_row(ty, file.data(tensor)?, &mut values).map_err(|_| unsupported(tensor))?;

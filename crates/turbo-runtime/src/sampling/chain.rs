@@ -10,7 +10,7 @@ pub(super) struct Candidate {
 }
 
 /// The first largest number, ignoring NaN and minus infinity.
-pub(super) fn argmax(logits: &[f32]) -> Option<u32> {
+pub fn argmax(logits: &[f32]) -> Option<u32> {
     let mut best = (f32::NEG_INFINITY, None);
     for (id, &logit) in logits.iter().enumerate() {
         if logit > best.0 {

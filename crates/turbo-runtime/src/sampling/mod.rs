@@ -8,6 +8,7 @@ mod rng;
 use std::collections::{HashMap, VecDeque};
 
 use chain::Candidate;
+pub use chain::argmax;
 pub use rng::Mt19937;
 
 use crate::request::{SamplingParams, TokenLogprobs};
@@ -63,7 +64,7 @@ impl Sampler {
     /// Returns `None` when no logit is a finite number: the model's output is then broken.
     pub fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
         self.adjust(logits);
-        let id = if self.params.temperature == 0.0 { chain::argmax(logits)? } else { self.draw(logits)? };
+        let id = if self.params.temperature == 0.0 { argmax(logits)? } else { self.draw(logits)? };
         self.accept(id);
         Some(id)
     }
@@ -151,7 +152,7 @@ mod tests {
             let params = SamplingParams { top_k, min_p, temperature: 5.0, ..SamplingParams::default() };
             let mut sampler = Sampler::new(params, &[]);
             for _ in 0..20 {
-                assert_eq!(sampler.sample(&mut logits()), chain::argmax(&logits()));
+                assert_eq!(sampler.sample(&mut logits()), argmax(&logits()));
             }
         }
     }

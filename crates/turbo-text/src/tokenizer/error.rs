@@ -21,7 +21,7 @@ pub enum TextError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A kind of vocabulary that is not implemented.
+    /// A kind of vocabulary that no tokenizer here reads.
     #[error(
         "tokenizer model `{model}` (`tokenizer.ggml.model`) is not supported; supported are gpt2, llama and gemma4"
     )]
