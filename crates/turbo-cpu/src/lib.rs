@@ -4,7 +4,7 @@ pub mod attention;
 mod engine;
 pub mod kv;
 pub mod matmul;
-mod ops;
+pub mod ops;
 pub mod pool;
 
 pub use engine::{CpuBackend, CpuEngine};

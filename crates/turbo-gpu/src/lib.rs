@@ -13,11 +13,14 @@ mod disk;
 mod error;
 mod gpu;
 pub mod kv;
+pub mod matmul;
 mod memory;
+pub mod ops;
 mod pipelines;
 mod recorder;
 mod ring;
 mod timing;
+pub mod weights;
 
 pub use adapters::{Adapter, Description, adapters, choose, find};
 pub use buffer::{Bind, Buffer, ReadBack, SplitBuffer};

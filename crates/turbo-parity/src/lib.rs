@@ -6,6 +6,8 @@
 pub mod attention;
 mod inputs;
 mod kv;
+mod matmul;
+mod ops;
 mod report;
 
 pub use inputs::Inputs;
@@ -64,6 +66,17 @@ pub static ALL: &[&dyn Parity] = &[
     &kv::kv_encode::Encode,
     &kv::kv_encode_f16::EncodeF16,
     &kv::rotate::Rotate,
+    &matmul::matvec::MatVecs,
+    &matmul::matvec_float::MatVecFloats,
+    &ops::add_scaled::AddScaled,
+    &ops::embed::Embed,
+    &ops::embed_float::EmbedFloat,
+    &ops::gated_act::GatedAct,
+    &ops::quantise::Quantise,
+    &ops::rms_norm::RmsNorm,
+    &ops::rope::Rope,
+    &ops::select_rows::SelectRows,
+    &ops::soft_cap::SoftCap,
 ];
 
 /// Why a row has no result although the device could run it.

@@ -54,6 +54,13 @@ impl Tally {
         }
     }
 
+    /// Adds one case of a bounded kernel: vectors of `width` values from the device and from the twin.
+    pub fn compare_values(&mut self, got: &[f32], want: &[f32], width: usize) {
+        self.cases += 1;
+        self.vectors += (want.len() / width) as u64;
+        self.add_error(got, &want.iter().map(|&w| f64::from(w)).collect::<Vec<_>>());
+    }
+
     /// Adds values to the error against float64.
     pub fn add_error(&mut self, got: &[f32], want: &[f64]) {
         for (&g, &w) in got.iter().zip(want) {

@@ -107,14 +107,9 @@ impl CpuEngine {
         let mut buffer = self.take(out, tokens.len());
         let width = self.plan.width(out);
         let weight = self.weights.matrix(table)?;
-        let row_bytes = weight.data.len() / weight.rows;
         for (row, &token) in buffer.chunks_exact_mut(width).zip(&tokens) {
-            let bytes = &weight.data[token as usize * row_bytes..][..row_bytes];
-            turbo_quant::ggml::decode_row(weight.ty, bytes, row)
+            ops::embed::embed(weight.ty, weight.data, token, scale, row)
                 .map_err(|error| BackendError::Device { device: "cpu".into(), reason: error.to_string() })?;
-            if scale != 1.0 {
-                row.iter_mut().for_each(|x| *x *= scale);
-            }
         }
         self.put(out, buffer);
         Ok(())

@@ -143,6 +143,16 @@ impl Activations {
         self.forms
     }
 
+    /// The values that the codes of a token stand for; empty without an int8 form.
+    pub fn values(&self, token: usize) -> Vec<f32> {
+        let row = self.int8_row(token);
+        let code = |i: usize| match row.fine.get(i) {
+            None => f32::from(row.codes[i]),
+            Some(&fine) => (i32::from(row.codes[i]) * COARSE + i32::from(fine)) as f32,
+        };
+        (0..self.cols).map(|i| code(i) * row.scales[i / BLOCK]).collect()
+    }
+
     fn quantize(&mut self, pool: &ThreadPool, x: &[f32]) {
         let (tokens, cols) = (self.tokens, self.cols);
         let blocks = cols.div_ceil(BLOCK);

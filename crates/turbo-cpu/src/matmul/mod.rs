@@ -21,6 +21,8 @@ mod float;
 mod float_simd;
 mod integer;
 mod level;
+pub mod matvec;
+pub mod matvec_float;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod panel;

@@ -1,13 +1,21 @@
-//! The simple per-token operations of a plan: norms, rotary embedding, activations. All are Bounded f32 work.
+//! The simple per-token operations of a plan: norms, rotary embedding, activations. All are Bounded f32 work, and the
+//! twins of the kernels in `wgsl/kernels/ops`.
 //!
 //! Every function works on rows of one token each and gives each row the same bits whatever the batch.
 
-mod activation;
+pub mod add_scaled;
+pub mod embed;
+pub mod embed_float;
 mod exp;
+mod gated_act;
+pub mod quantise;
 mod rms_norm;
 mod rope;
+pub mod select_rows;
 mod simd;
+mod soft_cap;
 
-pub(crate) use activation::{gated, soft_cap};
-pub(crate) use rms_norm::{rms_norm, rms_norm_to};
-pub(crate) use rope::RopeAngles;
+pub use gated_act::gated;
+pub use rms_norm::{rms_norm, rms_norm_to};
+pub use rope::RopeAngles;
+pub use soft_cap::soft_cap;

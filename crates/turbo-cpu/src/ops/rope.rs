@@ -4,7 +4,7 @@ use turbo_backend::plan::{RopeStyle, RopeTable};
 
 /// Cosines and sines for the positions of one batch.
 #[derive(Default)]
-pub(crate) struct RopeAngles {
+pub struct RopeAngles {
     /// For every token: `pairs` cosines, then `pairs` sines, times the table's magnitude.
     factors: Vec<f32>,
     pairs: usize,
@@ -13,7 +13,7 @@ pub(crate) struct RopeAngles {
 impl RopeAngles {
     /// Works out the factors of these positions. Angles are formed in double precision: at position 100,000 an
     /// angle in single precision would be off by several thousandths.
-    pub(crate) fn prepare(&mut self, table: &RopeTable, positions: &[u32]) {
+    pub fn prepare(&mut self, table: &RopeTable, positions: &[u32]) {
         self.pairs = table.inv_freq.len();
         self.factors.clear();
         self.factors.reserve(positions.len() * 2 * self.pairs);
@@ -25,8 +25,13 @@ impl RopeAngles {
         }
     }
 
+    /// Of every token: `pairs` cosines, then as many sines, times the table's magnitude.
+    pub fn factors(&self) -> &[f32] {
+        &self.factors
+    }
+
     /// Rotates all heads of the row of token `token`.
-    pub(crate) fn apply(&self, style: RopeStyle, token: usize, row: &mut [f32], head_dim: usize) {
+    pub fn apply(&self, style: RopeStyle, token: usize, row: &mut [f32], head_dim: usize) {
         let (cos, sin) = self.factors[token * 2 * self.pairs..][..2 * self.pairs].split_at(self.pairs);
         for head in row.chunks_exact_mut(head_dim) {
             let rotated = &mut head[..2 * self.pairs];

@@ -7,7 +7,7 @@
 macro_rules! with_avx2 {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) $body:block) => {
         $(#[$doc])*
-        pub(crate) fn $name($($arg: $ty),*) {
+        pub fn $name($($arg: $ty),*) {
             #[inline(always)]
             fn plain($($arg: $ty),*) $body
 

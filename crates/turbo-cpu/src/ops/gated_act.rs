@@ -1,4 +1,4 @@
-//! Gated activations and soft caps.
+//! Gated activations.
 
 use turbo_backend::plan::Activation;
 
@@ -12,13 +12,6 @@ with_avx2! {
             Activation::Silu => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = silu(*g) * u),
             Activation::GeluTanh => gate.iter_mut().zip(up).for_each(|(g, &u)| *g = gelu_tanh(*g) * u),
         }
-    }
-}
-
-with_avx2! {
-    /// x = cap * tanh(x / cap), element by element.
-    soft_cap(cap: f32, x: &mut [f32]) {
-        x.iter_mut().for_each(|x| *x = cap * tanh(*x / cap));
     }
 }
 
@@ -50,13 +43,5 @@ mod tests {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (d + 0.044715 * d.powi(3));
             assert!((f64::from(gate[0]) - 0.5 * d * (1.0 + inner.tanh())).abs() < 1e-5, "gelu({x})");
         }
-    }
-
-    #[test]
-    fn a_soft_cap_bounds_and_keeps_small_values() {
-        let mut x = [1e9, -1e9, 0.01];
-        soft_cap(30.0, &mut x);
-        assert_eq!(x[..2], [30.0, -30.0]);
-        assert!((x[2] - 0.01).abs() < 1e-6, "small values stay: {}", x[2]);
     }
 }

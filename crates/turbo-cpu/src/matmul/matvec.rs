@@ -1,0 +1,22 @@
+//! The plain twin of the GPU's products of quantised weights.
+
+use super::{Activations, Forms, Level, WeightRef, matmul_at};
+use crate::pool::ThreadPool;
+
+/// `[tokens][rows]`: `w` times every token of `x`, rounded to 8 bits (`wide`: 16), plus a bias.
+///
+/// # Panics
+/// When shapes do not belong together.
+pub fn matvec(w: WeightRef<'_>, x: &[f32], tokens: usize, wide: bool, bias: Option<&[f32]>) -> Vec<f32> {
+    product(w, x, tokens, Forms::of(&[w.ty]).with_wide(wide), bias)
+}
+
+/// The product with the input in the given forms.
+pub(super) fn product(w: WeightRef<'_>, x: &[f32], tokens: usize, forms: Forms, bias: Option<&[f32]>) -> Vec<f32> {
+    let pool = ThreadPool::new(1);
+    let mut input = Activations::new();
+    input.prepare(&pool, x, tokens, w.cols, forms);
+    let mut out = vec![0.0; tokens * w.rows];
+    matmul_at(Level::Plain, &pool, w, &input, bias, &mut out, w.rows);
+    out
+}

@@ -1,0 +1,74 @@
+//! Activations as integers: `wgsl/kernels/ops/quantise.wgsl`.
+
+use turbo_wgsl::ops::quantise;
+use turbo_wgsl::params::QuantiseParams;
+
+use crate::buffer::{Bind, Buffer};
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::recorder::{Grid, Recorder};
+use crate::weights::UNIT;
+
+/// Room for the integer codes of some tokens' activations, input of products with quantised weights.
+#[derive(Debug)]
+pub struct Codes {
+    pub(super) codes: Buffer<u32>,
+    pub(super) heads: Buffer<[f32; 4]>,
+    /// Values that there is room for.
+    room: usize,
+}
+
+impl Codes {
+    /// Room for `values` values, a multiple of 32.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn new(gpu: &Gpu, values: usize) -> Result<Self, GpuError> {
+        let units = values.div_ceil(UNIT);
+        // Two planes of i8.
+        let codes = gpu.buffer("activation codes", units * UNIT / 2)?;
+        Ok(Self { codes, heads: gpu.buffer("activation scales", units)?, room: units * UNIT })
+    }
+
+    /// Vectors before the finer plane of wide codes.
+    pub(super) fn fine_plane(&self, wide: bool) -> u32 {
+        if wide { (self.room / 16) as u32 } else { 0 }
+    }
+
+    /// Whether there is room for `values` values.
+    pub(super) fn fits(&self, values: usize) -> bool {
+        values <= self.room
+    }
+
+    /// Records the rounding of `values` values of `x`, a multiple of 32; `wide` to 16 bits instead of 8.
+    ///
+    /// # Errors
+    /// Sizes that do not fit; a failing device.
+    pub fn record(&self, recorder: &mut Recorder<'_>, x: Bind<'_>, values: usize, wide: bool) -> Result<(), GpuError> {
+        if !values.is_multiple_of(UNIT) || !self.fits(values) || x.bytes < 4 * values as u64 {
+            let reason = format!("{values} values of {} bytes into codes of {}", x.bytes, self.room);
+            return Err(recorder.gpu().call("ops/quantise", reason));
+        }
+        let params = QuantiseParams { units: (values / UNIT) as u32, fine_plane: self.fine_plane(wide) };
+        let bindings = quantise::Bindings { x, codes: self.codes.bind(), heads: self.heads.bind() };
+        match params.units {
+            0 => Ok(()),
+            units => recorder.dispatch(quantise::PLAIN, bindings, &params, Grid::items(units, 64)),
+        }
+    }
+
+    /// The values that the first `values` codes stand for, for tests.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn values(&self, gpu: &Gpu, values: usize, wide: bool) -> Result<Vec<f32>, GpuError> {
+        let words = values / 4;
+        let first: Vec<u32> = gpu.download(&self.codes, 0..words)?;
+        let at = 4 * self.fine_plane(true) as usize;
+        let fine: Vec<u32> = if wide { gpu.download(&self.codes, at..at + words)? } else { Vec::new() };
+        let heads = gpu.download(&self.heads, 0..values / UNIT)?;
+        let code = |words: &[u32], i: usize| i32::from(words[i / 4].to_le_bytes()[i % 4] as i8);
+        let whole = |i: usize| if wide { 256 * code(&first, i) + code(&fine, i) } else { code(&first, i) };
+        Ok((0..values).map(|i| whole(i) as f32 * heads[i / UNIT][0]).collect())
+    }
+}

@@ -1,0 +1,161 @@
+//! Products for few tokens: `wgsl/kernels/matmul/matvec.wgsl` and `matvec_float.wgsl`.
+
+use turbo_gguf::GgmlType;
+use turbo_wgsl::params::{MatvecFloatParams, MatvecParams};
+use turbo_wgsl::{Variant, matmul};
+
+use super::codes::Codes;
+use crate::buffer::Bind;
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::recorder::{Grid, Recorder};
+use crate::weights::Matrix;
+
+/// Rows of a workgroup.
+const ROWS: u32 = 4;
+
+/// What a matrix is multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Integer codes, for quantised matrices; wide ones or not.
+    Codes(&'a Codes, bool),
+    /// `tokens * cols` f32, for float matrices.
+    Float(Bind<'a>),
+}
+
+/// A product of a matrix with the activations of some tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct MatVec<'a> {
+    /// The matrix.
+    pub matrix: &'a Matrix,
+    /// The activations.
+    pub input: Input<'a>,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// Added per row.
+    pub bias: Option<Bind<'a>>,
+    /// Whether the results are added to what `out` holds.
+    pub add: bool,
+    /// Receives `out_row` values per token, the results first.
+    pub out: Bind<'a>,
+    /// Values from token to token, at least the rows of the matrix.
+    pub out_row: u32,
+}
+
+/// Tokens of a workgroup that suit `tokens` tokens.
+fn tokens_of_workgroup(tokens: u32) -> u32 {
+    match tokens {
+        0 | 1 => 1,
+        2..=4 => 4,
+        _ => 8,
+    }
+}
+
+/// The name that variants have for a type.
+pub fn type_name(ty: GgmlType) -> &'static str {
+    ty.name()
+}
+
+impl MatVec<'_> {
+    /// Records the product.
+    ///
+    /// # Errors
+    /// Sizes that do not fit, a failing device.
+    pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
+        let variant = self.variant(recorder.gpu())?;
+        self.record_with(recorder, variant)
+    }
+
+    /// The variant for it.
+    ///
+    /// # Errors
+    /// There is no kernel for the type.
+    pub fn variant(&self, gpu: &Gpu) -> Result<&'static Variant, GpuError> {
+        let kernel = match self.input {
+            Input::Codes(..) => &matmul::matvec::KERNEL,
+            Input::Float(_) => &matmul::matvec_float::KERNEL,
+        };
+        gpu.pick(kernel, &[&format!("{},t{}", type_name(self.matrix.ty()), tokens_of_workgroup(self.tokens))])
+    }
+
+    /// Like [`MatVec::record`], with this variant.
+    ///
+    /// # Errors
+    /// As [`MatVec::record`].
+    pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
+        if let Some(reason) = self.problem() {
+            return Err(recorder.gpu().call(variant.label, reason));
+        }
+        let named = variant.name.rsplit(",t").next().and_then(|t| t.parse().ok());
+        let token_groups = self.tokens.div_ceil(named.unwrap_or(1));
+        let row = self.matrix.row();
+        for part in self.matrix.parts() {
+            let grid = Grid::linear(token_groups * part.rows.div_ceil(ROWS));
+            if part.rows == 0 || self.tokens == 0 {
+                continue;
+            }
+            let (weights, out) = (part.bind, self.out);
+            let (first_row, out_row, add) = (part.first_row, self.out_row, self.add.into());
+            let (rows, tokens, row_words) = (part.rows, self.tokens, row.words as u32);
+            match self.input {
+                Input::Codes(input, wide) => {
+                    let (codes, heads) = (input.codes.bind(), input.heads.bind());
+                    let params = MatvecParams {
+                        row_words,
+                        high_plane: row.high_plane as u32,
+                        scales: row.scales as u32,
+                        units: row.units as u32,
+                        rows,
+                        tokens,
+                        fine_plane: input.fine_plane(wide),
+                        first_row,
+                        out_row,
+                        bias: self.bias.is_some().into(),
+                        add,
+                    };
+                    let bias = self.bias.unwrap_or(heads);
+                    let bindings = matmul::matvec::Bindings { weights, codes, heads, bias, out };
+                    recorder.dispatch(variant, bindings, &params, grid)?;
+                }
+                Input::Float(x) => {
+                    let bias = self.bias.unwrap_or(x);
+                    let params = MatvecFloatParams {
+                        row_words,
+                        rows,
+                        tokens,
+                        x_row: (self.matrix.cols() / 4) as u32,
+                        first_row,
+                        out_row,
+                        bias: self.bias.is_some().into(),
+                        add,
+                    };
+                    let bindings = matmul::matvec_float::Bindings { weights, x, bias, out };
+                    recorder.dispatch(variant, bindings, &params, grid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why this cannot be done, if so.
+    fn problem(&self) -> Option<String> {
+        let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens as usize);
+        let (fits, form) = match self.input {
+            Input::Codes(codes, _) => (codes.fits(tokens * cols) && self.matrix.is_quantised(), "codes"),
+            Input::Float(x) => (x.bytes >= 4 * (tokens * cols) as u64 && !self.matrix.is_quantised(), "floats"),
+        };
+        if !fits {
+            return Some(format!(
+                "{form} of another size for {tokens} tokens of {cols} values of {}",
+                self.matrix.ty()
+            ));
+        }
+        let last = u64::from(self.tokens.saturating_sub(1)) * u64::from(self.out_row) + rows as u64;
+        if (self.out_row as usize) < rows || 4 * last > self.out.bytes {
+            return Some(format!("{tokens} rows of {} values do not fit {} bytes", self.out_row, self.out.bytes));
+        }
+        self.bias
+            .filter(|bias| bias.bytes < 4 * rows as u64)
+            .map(|bias| format!("a bias of {} bytes for {rows} rows", bias.bytes))
+    }
+}

@@ -1,0 +1,7 @@
+//! Products of weights with activations.
+
+mod codes;
+mod matvec;
+
+pub use codes::Codes;
+pub use matvec::{Input, MatVec, type_name};

@@ -1,0 +1,113 @@
+//! Weights in GPU memory, as kernels like to read them.
+//!
+//! A quantised row is repacked when it is loaded: a plane of the low bits of its codes, a plane of the high bits, then
+//! its scales, each aligned ([`Layout`]). Nothing is rounded: scales stay what the file has. Float rows stay as they
+//! are. Matrices larger than a binding are split by rows.
+
+mod layout;
+mod repack;
+
+use std::ops::Range;
+
+use turbo_gguf::GgmlType;
+
+use crate::buffer::{Bind, SplitBuffer};
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+
+pub use layout::{Layout, RowLayout, UNIT};
+pub use repack::repack_rows;
+
+/// Bytes of repacked rows that are handed to the device at a time.
+const STEP_BYTES: usize = 16 << 20;
+
+/// A matrix in GPU memory.
+#[derive(Debug)]
+pub struct Matrix {
+    ty: GgmlType,
+    rows: usize,
+    cols: usize,
+    row: RowLayout,
+    data: SplitBuffer,
+}
+
+/// Rows of a matrix that one binding can see.
+#[derive(Clone, Copy, Debug)]
+pub struct MatrixPart<'a> {
+    /// The rows.
+    pub bind: Bind<'a>,
+    /// Index of the first.
+    pub first_row: u32,
+    /// How many there are.
+    pub rows: u32,
+}
+
+impl Matrix {
+    /// Loads a matrix of `rows` rows of `cols` values from its bytes in a file; `progress` is told bytes of the file.
+    ///
+    /// # Errors
+    /// A type without kernels, bytes that are not so many rows, too little memory, a failing device.
+    pub fn load(
+        gpu: &Gpu,
+        name: &str,
+        ty: GgmlType,
+        (rows, cols): (usize, usize),
+        bytes: &[u8],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, GpuError> {
+        let refuse = |reason: String| gpu.call("matrix", format!("{name}: {reason}"));
+        let layout = Layout::of(ty).ok_or_else(|| refuse(format!("there is no kernel for {ty}")))?;
+        let row = layout.row(cols);
+        let row_bytes = cols / ty.block_values() * ty.block_bytes();
+        if !cols.is_multiple_of(ty.block_values()) || !cols.is_multiple_of(4) || bytes.len() != rows * row_bytes {
+            return Err(refuse(format!("{} bytes are not {rows} rows of {cols} values of {ty}", bytes.len())));
+        }
+        let data = gpu.split_buffer(name, "row", rows, 4 * row.words)?;
+        let step = (STEP_BYTES / (4 * row.words)).max(1);
+        for (index, part) in bytes.chunks(step * row_bytes.max(1)).enumerate() {
+            let words = repack_rows(layout, cols, part);
+            gpu.write_units(&data, index * step, bytemuck::cast_slice(&words))?;
+            progress(part.len() as u64);
+        }
+        Ok(Self { ty, rows, cols, row, data })
+    }
+
+    /// Type in the file.
+    pub fn ty(&self) -> GgmlType {
+        self.ty
+    }
+
+    /// Rows: outputs of a product.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: inputs of a product.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Where things are in a row.
+    pub fn row(&self) -> &RowLayout {
+        &self.row
+    }
+
+    /// Its bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.data.parts().map(|(_, part)| part.bytes()).sum()
+    }
+
+    /// Whether its products take integer codes of the activations.
+    pub fn is_quantised(&self) -> bool {
+        !matches!(self.ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16)
+    }
+
+    /// Its rows, binding by binding.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = MatrixPart<'_>> {
+        self.data.parts().map(|(rows, buffer): (Range<usize>, _)| MatrixPart {
+            bind: buffer.bind(),
+            first_row: rows.start as u32,
+            rows: rows.len() as u32,
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! `matmul/matvec` against its twin.
+
+use turbo_cpu::matmul::WeightRef;
+use turbo_cpu::matmul::matvec::matvec;
+use turbo_gguf::GgmlType;
+use turbo_gpu::matmul::{Codes, Input, MatVec, type_name};
+use turbo_gpu::weights::Matrix;
+use turbo_gpu::{Gpu, GpuError};
+use turbo_wgsl::{Kernel, Variant};
+
+use super::weights::weights;
+use crate::{Effort, Inputs, Parity, Tally};
+
+/// The cases of `matmul/matvec`.
+pub(crate) struct MatVecs;
+
+/// Rows and units of 32 columns; types with blocks of 256 take the next multiple of 8 units.
+const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 3), (5, 8), (33, 17), (64, 64), (130, 160)];
+
+impl Parity for MatVecs {
+    fn kernel(&self) -> &'static Kernel {
+        &turbo_wgsl::matmul::matvec::KERNEL
+    }
+
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+        let (name, workgroup) = variant.name.split_once(",t").unwrap_or_default();
+        let Some(&ty) = GgmlType::ALL.iter().find(|&&ty| type_name(ty) == name) else { return Ok(()) };
+        let most: usize = workgroup.parse().unwrap_or(1);
+        for (rows, units) in SHAPES {
+            let cols = (units * 32).next_multiple_of(ty.block_values());
+            for tokens in effort.of([1, most + 1], [most, 2 * most + 1]) {
+                let mut inputs = Inputs::new((rows * 1000 + cols + tokens) as u64);
+                let bytes = weights(ty, rows * cols, &mut inputs);
+                let x = inputs.normals(tokens * cols);
+                let (bias, before) = (inputs.normals(rows), inputs.normals(tokens * rows));
+                let matrix = Matrix::load(gpu, "w", ty, (rows, cols), &bytes, &mut |_| {})?;
+                let codes = Codes::new(gpu, tokens * cols)?;
+                for wide in [false, true] {
+                    let (from, out) = (gpu.upload("x", &x)?, gpu.upload("out", &before)?);
+                    let with_bias = gpu.upload("bias", &bias)?;
+                    let mut recorder = gpu.recorder("matvec");
+                    codes.record(&mut recorder, from.bind(), tokens * cols, wide)?;
+                    let call = MatVec {
+                        matrix: &matrix,
+                        input: Input::Codes(&codes, wide),
+                        tokens: tokens as u32,
+                        bias: Some(with_bias.bind()),
+                        add: wide,
+                        out: out.bind(),
+                        out_row: rows as u32,
+                    };
+                    call.record_with(&mut recorder, variant)?;
+                    recorder.submit()?;
+                    let got = gpu.download(&out, 0..tokens * rows)?;
+                    let w = WeightRef { ty, rows, cols, data: &bytes };
+                    let mut want = matvec(w, &x, tokens, wide, Some(&bias));
+                    if wide {
+                        want.iter_mut().zip(&before).for_each(|(want, before)| *want += before);
+                    }
+                    tally.compare_values(&got, &want, rows);
+                }
+            }
+        }
+        Ok(())
+    }
+}

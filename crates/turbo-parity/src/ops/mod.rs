@@ -1,0 +1,11 @@
+//! Norms, rotary embedding, activations.
+
+pub(crate) mod add_scaled;
+pub(crate) mod embed;
+pub(crate) mod embed_float;
+pub(crate) mod gated_act;
+pub(crate) mod quantise;
+pub(crate) mod rms_norm;
+pub(crate) mod rope;
+pub(crate) mod select_rows;
+pub(crate) mod soft_cap;
