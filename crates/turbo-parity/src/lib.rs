@@ -4,6 +4,7 @@
 //! command `turbo-wgpu parity` and the tests run the same cases.
 
 pub mod attention;
+mod bench;
 mod inputs;
 mod kv;
 mod report;
@@ -59,6 +60,7 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
     &attention::query_codes::Codes,
+    &bench::stream::Stream,
     &kv::kv_decode::Decode,
     &kv::kv_decode_f16::DecodeF16,
     &kv::kv_encode::Encode,
