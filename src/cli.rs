@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+mod gpu;
+
+pub(crate) use gpu::ParityArgs;
 use turbo_quant::KvType;
 
 /// The environment variable that a flag is read from: ours if it is set, else llama.cpp's name for the same thing.
@@ -34,8 +38,10 @@ pub(crate) enum Command {
     Tokenize(TokenizeArgs),
     /// What a model file holds and how much memory it needs
     Show(ShowArgs),
-    /// The devices that a model can run on
+    /// The CPU and the GPUs of this machine, and what they can do
     Devices(DevicesArgs),
+    /// Compare every GPU kernel with the CPU, to the bit, on your own GPU
+    Parity(ParityArgs),
 }
 
 /// Which model, where, and with which KV cache.
@@ -50,7 +56,7 @@ pub(crate) struct ModelArgs {
     /// KV cache type of the values (also -ctv)
     #[arg(long, alias = "cache-type-v", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTV", "LLAMA_ARG_CACHE_TYPE_V"))]
     pub(crate) ctv: KvType,
-    /// Where to run: auto, cpu, gpu, or the name of a device that `devices` lists
+    /// Where to run: auto or cpu; models run on the CPU in this version
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
     pub(crate) device: String,
     /// Threads that compute [default: one per physical core]

@@ -9,14 +9,19 @@ use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, Model};
 use crate::cli::ModelArgs;
 use crate::ui;
 
+/// Why a model is not loaded onto a GPU, and what to do.
+const CPU_ONLY: &str = "models run on the CPU in this version: use --device cpu (or auto); the commands that run on a GPU \
+                        are parity and bench-kernels";
+
 /// The backend that `--device` names.
 pub(crate) fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
-    match name {
+    match name.to_lowercase().as_str() {
         "auto" | "cpu" => Ok(Box::new(CpuBackend::new(threads.map(usize::from)))),
-        other => bail!(
-            "device {other:?} is not available: this version computes on the CPU only, use --device cpu (or auto); \
-             `turbo-wgpu devices` lists what there is"
-        ),
+        "gpu" => bail!(CPU_ONLY),
+        _ => match turbo_gpu::find(name) {
+            Ok(adapter) => bail!("{} cannot be used here: {CPU_ONLY}", adapter.description),
+            Err(error) => bail!("{error}; {CPU_ONLY}"),
+        },
     }
 }
 

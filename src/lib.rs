@@ -7,6 +7,7 @@
 pub use turbo_backend as backend;
 pub use turbo_cpu as cpu;
 pub use turbo_gguf as gguf;
+pub use turbo_gpu as gpu;
 pub use turbo_model as model;
 pub use turbo_quant as quant;
 pub use turbo_runtime as runtime;

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod device;
+mod gpu;
 mod source;
 mod ui;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => commands::tokenize::run(&args),
         Command::Show(args) => commands::show::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Parity(args) => commands::parity::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

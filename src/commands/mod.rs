@@ -2,6 +2,7 @@
 
 pub(crate) mod devices;
 pub(crate) mod logits;
+pub(crate) mod parity;
 pub(crate) mod perplexity;
 pub(crate) mod run;
 pub(crate) mod serve;

@@ -98,6 +98,16 @@ pub struct KvDecodeParams {
     pub blocks: u32,
 }
 
+/// Params of `bench/stream`: how much is read.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct StreamParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Number of vectors of four words.
+    pub vectors: u32,
+}
+
 /// Params of the kernels of the family `attention`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]

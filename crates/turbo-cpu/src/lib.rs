@@ -1,6 +1,7 @@
 //! The CPU backend: threads, SIMD kernels, and the plain twin of every kernel.
 
 pub mod attention;
+pub mod bench;
 mod engine;
 pub mod kv;
 pub mod matmul;

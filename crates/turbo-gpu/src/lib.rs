@@ -6,6 +6,7 @@
 
 mod adapters;
 pub mod attention;
+pub mod bench;
 mod buffer;
 mod cache;
 mod capabilities;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytemuck::Pod;
-use turbo_wgsl::{Bindings, ParamsMode, Variant};
+use turbo_wgsl::{Bindings, Kernel, ParamsMode, Variant};
 
 use crate::buffer::{Bind, Buffer, ReadBack};
 use crate::error::GpuError;
@@ -50,7 +50,21 @@ pub struct Recorder<'a> {
     current: Option<&'static Variant>,
     pages: Vec<Page>,
     timing: Option<Timing>,
+    span: Span,
+    /// The kernel whose dispatches alone are recorded.
+    only: Option<&'static Kernel>,
     label: String,
+}
+
+/// Where the recorder is with a span of dispatches that are timed as one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Span {
+    /// In none: every dispatch is timed by itself, if at all.
+    None,
+    /// Before its first dispatch.
+    Empty(&'static str),
+    /// After that.
+    Open,
 }
 
 impl Gpu {
@@ -60,7 +74,8 @@ impl Gpu {
         lock(&self.groups).forget(&dropped);
         let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) });
         let (pages, label) = (Vec::new(), label.to_owned());
-        Recorder { gpu: self, encoder, pass: None, current: None, pages, timing: None, label }
+        let (timing, span, only) = (None, Span::None, None);
+        Recorder { gpu: self, encoder, pass: None, current: None, pages, timing, span, only, label }
     }
 }
 
@@ -79,6 +94,43 @@ impl<'a> Recorder<'a> {
         Ok(self)
     }
 
+    /// Leaves out the dispatches of all kernels but `kernel` from here on: for measuring one part of a call.
+    pub fn only(mut self, kernel: &'static Kernel) -> Self {
+        self.only = Some(kernel);
+        self
+    }
+
+    /// Takes the time of all dispatches of `record` as one, called `label`; they have a pass of their own. Copies end
+    /// the time. Needs [`Recorder::with_timing`].
+    ///
+    /// # Errors
+    /// What `record` returns.
+    pub fn span(
+        &mut self,
+        label: &'static str,
+        record: impl FnOnce(&mut Self) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        self.end_pass();
+        self.span = Span::Empty(label);
+        let recorded = record(self);
+        self.span = Span::None;
+        self.end_pass();
+        recorded
+    }
+
+    /// Where the timestamps of the next dispatch of a variant called `label` go.
+    fn next_timed(&mut self, label: &'static str) -> Option<Timed> {
+        let (timing, span) = (self.timing.as_mut()?, self.span);
+        match span {
+            Span::None => Some(timing.next(self.gpu, label)),
+            Span::Empty(label) => {
+                self.span = Span::Open;
+                Some(timing.next_pass(self.gpu, label))
+            }
+            Span::Open => None,
+        }
+    }
+
     /// Adds a dispatch of `variant` over `grid` workgroups.
     ///
     /// # Errors
@@ -92,6 +144,9 @@ impl<'a> Recorder<'a> {
         grid: Grid,
     ) -> Result<(), GpuError> {
         let gpu = self.gpu;
+        if self.only.is_some_and(|kernel| !std::ptr::eq(kernel, B::KERNEL)) {
+            return Ok(());
+        }
         if !B::KERNEL.has(variant) {
             return Err(gpu.call(variant.label, format!("it is no variant of {}", B::KERNEL.name)));
         }
@@ -99,7 +154,7 @@ impl<'a> Recorder<'a> {
         check_call(gpu, variant, binds.as_ref(), grid)?;
         let pipeline = gpu.pipeline(B::KERNEL, variant)?;
         let group = lock(&gpu.groups).get(&gpu.device, &pipeline, binds.as_ref());
-        let timed = self.timing.as_mut().map(|t| t.next(gpu, variant.label));
+        let timed = self.next_timed(variant.label);
         if let Some(Timed::Pass { .. }) = &timed {
             self.end_pass();
         }

@@ -44,6 +44,17 @@ impl Timing {
 
     /// Room for the two timestamps of the next dispatch.
     pub(crate) fn next(&mut self, gpu: &Gpu, label: &'static str) -> Timed {
+        let (set, index) = self.room(gpu, label);
+        if self.inside { Timed::Between { set, index } } else { Timed::Pass { set, index } }
+    }
+
+    /// Room for the two timestamps of the next pass.
+    pub(crate) fn next_pass(&mut self, gpu: &Gpu, label: &'static str) -> Timed {
+        let (set, index) = self.room(gpu, label);
+        Timed::Pass { set, index }
+    }
+
+    fn room(&mut self, gpu: &Gpu, label: &'static str) -> (QuerySet, u32) {
         let at = 2 * self.labels.len() as u32;
         self.labels.push(label);
         let set = match self.sets.get((at / PER_SET) as usize) {
@@ -57,8 +68,7 @@ impl Timing {
                 set
             }
         };
-        let index = at % PER_SET;
-        if self.inside { Timed::Between { set, index } } else { Timed::Pass { set, index } }
+        (set, at % PER_SET)
     }
 
     /// Buffers for the values of the newest set.

@@ -4,6 +4,7 @@
 //! command `turbo-wgpu parity` and the tests run the same cases.
 
 pub mod attention;
+mod bench;
 mod inputs;
 mod kv;
 mod matmul;
@@ -61,6 +62,7 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
     &attention::query_codes::Codes,
+    &bench::stream::Stream,
     &kv::kv_decode::Decode,
     &kv::kv_decode_f16::DecodeF16,
     &kv::kv_encode::Encode,
@@ -82,10 +84,25 @@ pub static ALL: &[&dyn Parity] = &[
 /// Why a row has no result although the device could run it.
 const SOFTWARE: &str = "not run on a software adapter with quick effort";
 
-/// Tries every variant of every kernel, or of those whose label contains `filter`; `progress` is told each row.
+/// Labels of what [`run`] tries with this `filter`, in its order.
+pub fn labels(filter: Option<&str>) -> Vec<&'static str> {
+    chosen(filter).map(|(_, variant)| variant.label).collect()
+}
+
+/// Every variant of every kernel, or those whose `family/kernel[variant]` contains `filter`.
+fn chosen(filter: Option<&str>) -> impl Iterator<Item = (&'static dyn Parity, &'static Variant)> {
+    let all = ALL.iter().flat_map(|&parity| parity.kernel().variants.iter().map(move |variant| (parity, variant)));
+    all.filter(move |(parity, variant)| {
+        filter.is_none_or(|f| format!("{}/{}", parity.kernel().family, variant.label).contains(f))
+    })
+}
+
+/// Tries every variant of every kernel, or those whose `family/kernel[variant]` contains `filter`; `progress` is told each row.
+///
+/// What the device fails at is a row that says so, and the next one is tried.
 ///
 /// # Errors
-/// A failing device.
+/// A device that is lost, after its last row.
 pub fn run(
     gpu: &Gpu,
     effort: Effort,
@@ -94,22 +111,19 @@ pub fn run(
 ) -> Result<Vec<Row>, GpuError> {
     let mut rows = Vec::new();
     let quick_software = effort == Effort::Quick && gpu.description().kind == "software";
-    for parity in ALL {
-        for variant in parity.kernel().variants {
-            if filter.is_some_and(|f| !variant.label.contains(f)) {
-                continue;
-            }
-            let started = std::time::Instant::now();
-            let mut tally = Tally::default();
-            let extra = quick_software && parity.is_extra(variant);
-            let not_run = gpu.capabilities().unmet(variant);
-            let not_run = not_run.or_else(|| extra.then(|| SOFTWARE.to_owned()));
-            if not_run.is_none() {
-                parity.run(gpu, variant, effort, &mut tally)?;
-            }
-            let row = Row::new(parity.kernel(), variant, tally, not_run, started.elapsed());
-            progress(&row);
-            rows.push(row);
+    for (parity, variant) in chosen(filter) {
+        let started = std::time::Instant::now();
+        let mut tally = Tally::default();
+        let extra = quick_software && parity.is_extra(variant);
+        let not_run = gpu.capabilities().unmet(variant);
+        let not_run = not_run.or_else(|| extra.then(|| SOFTWARE.to_owned()));
+        let result = if not_run.is_none() { parity.run(gpu, variant, effort, &mut tally) } else { Ok(()) };
+        let error = result.as_ref().err().map(ToString::to_string);
+        let row = Row::new(parity.kernel(), variant, tally, not_run, error, started.elapsed());
+        progress(&row);
+        rows.push(row);
+        if let Err(lost @ GpuError::Lost { .. }) = result {
+            return Err(lost);
         }
     }
     Ok(rows)

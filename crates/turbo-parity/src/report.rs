@@ -104,10 +104,14 @@ pub struct Row {
     pub mismatches: u64,
     /// Error against float64.
     pub nmse: Option<f64>,
+    /// Largest error that a bounded kernel may have.
+    pub bound: Option<f64>,
     /// What it means.
     pub verdict: Verdict,
     /// Why it was not run.
     pub not_run: Option<String>,
+    /// What the device failed at.
+    pub error: Option<String>,
     /// The first differing result.
     pub first: Option<Outcome>,
     /// Seconds it took, the twin's share included.
@@ -120,14 +124,16 @@ impl Row {
         variant: &Variant,
         tally: Tally,
         not_run: Option<String>,
+        error: Option<String>,
         took: Duration,
     ) -> Self {
         let nmse = tally.nmse();
-        let kept = match kernel.class {
-            Class::Exact => tally.mismatches == 0,
-            Class::Bounded(limit) => nmse.is_some_and(|n| n <= limit),
+        let bound = match kernel.class {
+            Class::Exact => None,
+            Class::Bounded(bound) => Some(bound),
         };
-        let verdict = match (&not_run, kept && tally.vectors > 0) {
+        let kept = bound.map_or(tally.mismatches == 0, |bound| nmse.is_some_and(|nmse| nmse <= bound));
+        let verdict = match (&not_run, kept && tally.vectors > 0 && error.is_none()) {
             (Some(_), _) => Verdict::NotRun,
             (None, true) => Verdict::Ok,
             (None, false) => Verdict::Fail,
@@ -140,8 +146,10 @@ impl Row {
             vectors: tally.vectors,
             mismatches: tally.mismatches,
             nmse,
+            bound,
             verdict,
             not_run,
+            error,
             first: tally.first,
             seconds: took.as_secs_f64(),
         }

@@ -1,0 +1,69 @@
+//! The quick measurements on every adapter of this machine. No time decides a test.
+
+use turbo_bench::{BenchError, BenchOptions, BenchRow, run};
+use turbo_gpu::{Gpu, GpuOptions, adapters};
+
+fn open_all() -> Vec<Gpu> {
+    let found: Vec<_> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
+    if found.is_empty() {
+        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
+        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
+        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
+    }
+    found.iter().map(|adapter| Gpu::open(adapter, &GpuOptions::default()).expect("the adapter opens")).collect()
+}
+
+/// A small shape: software adapters take their time.
+fn small() -> BenchOptions {
+    BenchOptions { keys: 300, heads: 4, kv_heads: 2, quick: true, ..BenchOptions::default() }
+}
+
+fn is_sane(row: &BenchRow) -> bool {
+    let numbers = [row.microseconds, row.gb_per_s, row.share_of_bandwidth];
+    numbers.iter().all(|n| n.is_finite() && *n > 0.0)
+        && row.spread >= 0.0
+        && row.bytes > 0
+        && row.ops > 0
+        && row.samples > 0
+        && row.repetitions > 0
+        && !row.shape.is_empty()
+}
+
+#[test]
+fn every_kernel_has_a_row() {
+    for gpu in open_all() {
+        let mut told = 0;
+        let report = run(&gpu, &small(), |row| {
+            told += 1;
+            eprintln!("{}: {}[{}], {}: {:.1} us", gpu.name(), row.kernel, row.variant, row.shape, row.microseconds);
+        })
+        .expect("the device works");
+        assert_eq!(told, report.rows.len());
+        assert_eq!(report.rows[0].kernel, "bench/stream");
+        assert!((report.rows[0].share_of_bandwidth - 1.0).abs() < 1e-9);
+        for kernel in turbo_wgsl::KERNELS {
+            let name = format!("{}/{}", kernel.family, kernel.name);
+            assert!(report.rows.iter().any(|row| row.kernel == name), "{name} was not measured");
+        }
+        let odd: Vec<_> = report.rows.iter().filter(|row| !is_sane(row)).collect();
+        assert!(odd.is_empty(), "{odd:#?}");
+        let json = serde_json::to_value(&report).expect("a report is JSON");
+        assert!(json["clock"] == "gpu" || json["clock"] == "wall");
+        assert!(json["rows"][0]["microseconds"].is_number());
+    }
+}
+
+#[test]
+fn a_filter_leaves_what_it_names() {
+    let Some(gpu) = open_all().into_iter().next() else { return };
+    let filter = |text: &str| BenchOptions { filter: Some(text.to_owned()), all_variants: true, ..small() };
+    let report = run(&gpu, &filter("kv_encode[turbo3"), |_| {}).expect("the device works");
+    assert!(report.rows.len() > 2);
+    assert!(report.rows[1..].iter().all(|row| row.kernel == "kv/kv_encode" && row.variant.starts_with("turbo3")));
+    let error = run(&gpu, &filter("nothing"), |_| {}).expect_err("nothing is called so");
+    assert!(matches!(error, BenchError::Filter { .. }));
+    assert_eq!(
+        error.to_string(),
+        "no kernel variant that is measured has \"nothing\" in its name: leave the filter out to see all of them"
+    );
+}

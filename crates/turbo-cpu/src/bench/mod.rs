@@ -1,0 +1,3 @@
+//! Twins of the kernels that measure a device.
+
+pub mod stream;

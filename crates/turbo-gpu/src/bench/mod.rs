@@ -1,0 +1,3 @@
+//! Kernels that measure a device, as calls.
+
+pub mod stream;

@@ -1,0 +1,3 @@
+//! Kernels that measure a device.
+
+pub(crate) mod stream;

@@ -1,0 +1,143 @@
+//! What `parity` prints for people.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{CellAlignment, Table};
+use turbo_parity::{Row, Verdict};
+
+use crate::ui;
+
+/// Sums over rows.
+#[derive(Default)]
+struct Sum {
+    variants: usize,
+    ran: usize,
+    failed: usize,
+    cases: u64,
+    vectors: u64,
+    mismatches: u64,
+    nmse: Option<f64>,
+}
+
+impl Sum {
+    fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut sum = Self::default();
+        for row in rows {
+            sum.variants += 1;
+            sum.ran += usize::from(row.verdict != Verdict::NotRun);
+            sum.failed += usize::from(row.verdict == Verdict::Fail);
+            sum.cases += row.cases;
+            sum.vectors += row.vectors;
+            sum.mismatches += row.mismatches;
+            // The worst of them.
+            sum.nmse = [sum.nmse, row.nmse].into_iter().flatten().reduce(f64::max);
+        }
+        sum
+    }
+
+    fn verdict(&self) -> Verdict {
+        match (self.failed, self.ran) {
+            (0, 0) => Verdict::NotRun,
+            (0, _) => Verdict::Ok,
+            _ => Verdict::Fail,
+        }
+    }
+}
+
+fn word(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Fail => "FAIL",
+        Verdict::NotRun => "not run",
+    }
+    .to_owned()
+}
+
+fn nmse(nmse: Option<f64>) -> String {
+    nmse.map_or_else(String::new, |nmse| format!("{nmse:.1e}"))
+}
+
+/// Aligns the columns from `first` to `last` to the right.
+fn align(table: &mut Table, first: usize, last: usize) {
+    for column in table.column_iter_mut().take(last + 1).skip(first) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// One line for every kernel.
+pub(super) fn kernels(rows: &[Row]) -> Table {
+    let mut table =
+        ui::table(&["kernel", "class", "variants", "cases", "vectors", "mismatches", "NMSE to float64", "verdict"]);
+    for rows in rows.chunk_by(|a, b| a.kernel == b.kernel) {
+        let sum = Sum::of(rows);
+        table.add_row([
+            rows[0].kernel.clone(),
+            rows[0].class.to_owned(),
+            if sum.ran == sum.variants { sum.ran.to_string() } else { format!("{} of {}", sum.ran, sum.variants) },
+            sum.cases.to_string(),
+            sum.vectors.to_string(),
+            mismatches(rows[0].class, sum.mismatches),
+            nmse(sum.nmse),
+            word(sum.verdict()),
+        ]);
+    }
+    align(&mut table, 2, 6);
+    table
+}
+
+/// One line for every variant.
+pub(super) fn variants(rows: &[Row]) -> Table {
+    let heads =
+        ["kernel", "variant", "class", "cases", "vectors", "mismatches", "NMSE to float64", "seconds", "verdict"];
+    let mut table = ui::table(&heads);
+    for row in rows {
+        table.add_row([
+            row.kernel.clone(),
+            row.variant.to_owned(),
+            row.class.to_owned(),
+            row.cases.to_string(),
+            row.vectors.to_string(),
+            mismatches(row.class, row.mismatches),
+            nmse(row.nmse),
+            format!("{:.1}", row.seconds),
+            word(row.verdict),
+        ]);
+    }
+    align(&mut table, 3, 7);
+    table
+}
+
+/// Bounded kernels are not compared to the bit.
+fn mismatches(class: &str, count: u64) -> String {
+    if class == "exact" || count > 0 { count.to_string() } else { String::new() }
+}
+
+/// Why variants were not run: how many for each reason, or all of them by name.
+pub(super) fn notes(rows: &[Row], verbose: bool) -> Vec<String> {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for row in rows {
+        if let Some(reason) = &row.not_run {
+            reasons.entry(reason).or_default().push(format!("{}[{}]", row.kernel, row.variant));
+        }
+    }
+    let line = |(reason, labels): (&str, Vec<String>)| {
+        let count = labels.len();
+        let list = if verbose { format!(": {}", labels.join(" ")) } else { String::new() };
+        format!("not run: {count} variant{}, {reason}{list}", if count == 1 { "" } else { "s" })
+    };
+    reasons.into_iter().map(line).collect()
+}
+
+/// The result in a sentence.
+pub(super) fn total(rows: &[Row], seconds: f64) -> String {
+    let sum = Sum::of(rows);
+    let counts = format!(
+        "{} variants, {} cases, {} vectors, {} mismatches in {seconds:.1} s",
+        sum.ran, sum.cases, sum.vectors, sum.mismatches
+    );
+    match sum.verdict() {
+        Verdict::Ok => format!("{counts}: this device computes what the CPU computes."),
+        Verdict::Fail => format!("{counts}: {} variants FAIL.", sum.failed),
+        Verdict::NotRun => format!("{counts}: nothing was compared."),
+    }
+}

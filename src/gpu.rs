@@ -1,0 +1,61 @@
+//! Choosing GPUs for the commands that run GPU kernels.
+
+use anyhow::{Result, bail};
+use turbo_gpu::{Adapter, Description, Gpu, GpuOptions};
+
+/// The variable by which wgpu programs are told their adapter.
+const ADAPTER_VARIABLE: &str = "WGPU_ADAPTER_NAME";
+
+/// The GPU that `asked` names: `auto` is the best one, a software adapter where there is nothing else; the rest is as
+/// [`turbo_gpu::find`] reads it.
+pub(crate) fn choose(asked: &str, command: &str) -> Result<Adapter> {
+    refuse_cpu(asked, command)?;
+    let found = turbo_gpu::find(asked);
+    let named = std::env::var_os(ADAPTER_VARIABLE).is_some_and(|name| !name.is_empty());
+    if asked != "auto" || named || found.is_ok() {
+        return Ok(found?);
+    }
+    let software = turbo_gpu::adapters().into_iter().find(|adapter| adapter.description.refused.is_none());
+    match (software, found) {
+        (Some(adapter), _) => Ok(adapter),
+        (None, found) => Ok(found?),
+    }
+}
+
+/// Every GPU that is not refused, or the one that `asked` names.
+pub(crate) fn choose_several(asked: &str, command: &str) -> Result<Vec<Adapter>> {
+    if asked != "all" {
+        return Ok(vec![choose(asked, command)?]);
+    }
+    let (usable, refused): (Vec<_>, Vec<_>) =
+        turbo_gpu::adapters().into_iter().partition(|adapter| adapter.description.refused.is_none());
+    for Description { index, name, refused, .. } in refused.iter().map(|adapter| &adapter.description) {
+        eprintln!("skipped  {index}: {name}: {}", refused.as_deref().unwrap_or_default());
+    }
+    if usable.is_empty() {
+        // Says what there is instead.
+        turbo_gpu::find("gpu")?;
+    }
+    Ok(usable)
+}
+
+fn refuse_cpu(asked: &str, command: &str) -> Result<()> {
+    if asked.eq_ignore_ascii_case("cpu") {
+        bail!(
+            "{command} runs GPU kernels, which --device cpu has none of: name a GPU that `turbo-wgpu devices` lists, or \
+             leave --device out for the best one"
+        );
+    }
+    Ok(())
+}
+
+/// Opens `adapter` and says on standard error which one it is.
+pub(crate) fn open(adapter: &Adapter, asked: &str) -> Result<Gpu> {
+    let device = &adapter.description;
+    let gpu = Gpu::open(adapter, &GpuOptions::default())?;
+    eprintln!("device   {device}, {}", if device.driver.is_empty() { "unknown driver" } else { &device.driver });
+    if asked == "auto" && device.kind == "software" {
+        eprintln!("         a CPU that plays a GPU: no other was found (`turbo-wgpu devices` lists all)");
+    }
+    Ok(gpu)
+}
