@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use turbo_cpu::CpuBackend;
+use turbo_gpu::{GpuBackend, GpuOptions};
 use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, Model};
 
 use crate::cli::ModelArgs;
@@ -19,7 +20,10 @@ pub(crate) fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend
         "auto" | "cpu" => Ok(Box::new(CpuBackend::new(threads.map(usize::from)))),
         "gpu" => bail!(CPU_ONLY),
         _ => match turbo_gpu::find(name) {
-            Ok(adapter) => bail!("{} cannot be used here: {CPU_ONLY}", adapter.description),
+            Ok(adapter) => {
+                let options = GpuOptions { cache_dir: turbo_gpu::default_cache_dir(), ..GpuOptions::default() };
+                Ok(Box::new(GpuBackend::open(&adapter, &options)?))
+            }
             Err(error) => bail!("{error}; {CPU_ONLY}"),
         },
     }

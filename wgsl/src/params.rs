@@ -337,3 +337,13 @@ pub struct EmbedFloatParams {
     /// Factor on the rows.
     pub scale: f32,
 }
+
+/// Params of `ops/scale`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct ScaleParams {
+    /// Number of values.
+    pub values: u32,
+    /// The factor.
+    pub factor: f32,
+}

@@ -6,6 +6,7 @@
 mod backend;
 mod kv;
 pub mod plan;
+mod plan_flow;
 mod plan_fmt;
 
 pub use backend::{Backend, BackendError, BatchItem, DeviceInfo, Engine, LogitsFor, PoolId};

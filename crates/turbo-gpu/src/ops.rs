@@ -3,8 +3,8 @@
 use turbo_backend::plan::{Activation, RopeStyle};
 use turbo_wgsl::ops;
 use turbo_wgsl::params::{
-    AddScaledParams, EmbedFloatParams, EmbedParams, GatedActParams, RmsNormParams, RopeParams, SelectRowsParams,
-    SoftCapParams,
+    AddScaledParams, EmbedFloatParams, EmbedParams, GatedActParams, RmsNormParams, RopeParams, ScaleParams,
+    SelectRowsParams, SoftCapParams,
 };
 
 use crate::buffer::Bind;
@@ -119,6 +119,19 @@ pub fn soft_cap(recorder: &mut Recorder<'_>, x: Bind<'_>, values: u32, cap: f32)
     }
     let bindings = ops::soft_cap::Bindings { x };
     recorder.dispatch(ops::soft_cap::PLAIN, bindings, &SoftCapParams { values, cap }, Grid::items(values, WORKGROUP))
+}
+
+/// `x` *= factor for `values` values.
+///
+/// # Errors
+/// A buffer that is too small; a failing device.
+pub fn scale(recorder: &mut Recorder<'_>, x: Bind<'_>, factor: f32, values: u32) -> Result<(), GpuError> {
+    check(recorder, "ops/scale", &[("x", x, values.into())])?;
+    if values == 0 {
+        return Ok(());
+    }
+    let bindings = ops::scale::Bindings { x };
+    recorder.dispatch(ops::scale::PLAIN, bindings, &ScaleParams { values, factor }, Grid::items(values, WORKGROUP))
 }
 
 /// `x` = x * own + y * other for `values` values.

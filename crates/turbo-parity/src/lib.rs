@@ -77,6 +77,7 @@ pub static ALL: &[&dyn Parity] = &[
     &ops::quantise::Quantise,
     &ops::rms_norm::RmsNorm,
     &ops::rope::Rope,
+    &ops::scale::Scale,
     &ops::select_rows::SelectRows,
     &ops::soft_cap::SoftCap,
 ];

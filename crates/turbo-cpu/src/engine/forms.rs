@@ -1,79 +1,42 @@
 //! In which forms the products of a plan take their inputs, decided when the plan is loaded.
 
 use turbo_backend::BackendError;
-use turbo_backend::plan::{Plan, Step, ValueId, WeightId};
+use turbo_backend::plan::{Plan, Step, WeightId};
 use turbo_gguf::GgmlType;
 
 use crate::matmul::Forms;
 
-/// A value between two changes, and the products that read it.
-#[derive(Default)]
-struct Version {
-    readers: Vec<(usize, GgmlType)>,
-    wide: bool,
-}
-
-/// The forms of the input of every product, by step: those that all products of one input need.
-///
-/// The inputs of two kinds of products are taken in wide:
-/// - results of gated activations: a few are far larger than the rest, and codes of 8 bits leave
-///   little of their neighbours;
-/// - the last states, from which the logits come: nothing after them evens errors out.
-///
-/// With 8 bits there, the noise of a q8_0 KV cache would come out several times as large as it is
-/// (docs/perf/cpu.md).
+/// The forms of the input of every product, by step: those that all products of one input need, in 16 bits where
+/// [`Plan::wide_inputs`] says so.
 pub(super) fn forms(
     plan: &Plan,
     type_of: impl Fn(WeightId) -> Result<GgmlType, BackendError>,
 ) -> Result<Vec<Forms>, BackendError> {
+    let wide = plan.wide_inputs();
     let mut forms = vec![Forms::default(); plan.steps.len()];
-    let mut versions: Vec<Version> = plan.values.iter().map(|_| Version::default()).collect();
+    // Of every value, since it was written: the products that read it.
+    let mut readers: Vec<Vec<(usize, GgmlType)>> = vec![Vec::new(); plan.values.len()];
+    let mut close = |readers: Vec<(usize, GgmlType)>| {
+        let types: Vec<GgmlType> = readers.iter().map(|(_, ty)| *ty).collect();
+        for (index, _) in readers {
+            forms[index] = Forms::of(&types).with_wide(wide[index]);
+        }
+    };
     for (index, step) in plan.steps.iter().enumerate() {
-        if let Step::MatMul { x, weight, out, .. } = *step {
-            let input = &mut versions[x.0 as usize];
-            input.readers.push((index, type_of(weight)?));
-            input.wide |= out == plan.logits;
+        if let Step::MatMul { x, weight, .. } = *step {
+            readers[x.0 as usize].push((index, type_of(weight)?));
         }
-        if let Some(value) = changed(step) {
-            let fresh = Version { readers: Vec::new(), wide: matches!(step, Step::GatedAct { .. }) };
-            std::mem::replace(&mut versions[value.0 as usize], fresh).close(&mut forms);
+        if let Some(value) = step.written() {
+            close(std::mem::take(&mut readers[value.0 as usize]));
         }
     }
-    versions.into_iter().for_each(|version| version.close(&mut forms));
+    readers.into_iter().for_each(close);
     Ok(forms)
-}
-
-impl Version {
-    /// Tells the readers what they read together.
-    fn close(self, forms: &mut [Forms]) {
-        let types: Vec<GgmlType> = self.readers.iter().map(|(_, ty)| *ty).collect();
-        for (index, _) in self.readers {
-            forms[index] = Forms::of(&types).with_wide(self.wide);
-        }
-    }
-}
-
-/// The value that a step writes.
-fn changed(step: &Step) -> Option<ValueId> {
-    match *step {
-        Step::Embed { out, .. }
-        | Step::RmsNorm { out, .. }
-        | Step::MatMul { out, .. }
-        | Step::Attention { out, .. } => Some(out),
-        Step::Rope { x, .. }
-        | Step::Add { x, .. }
-        | Step::Scale { x, .. }
-        | Step::SoftCap { x, .. }
-        | Step::SelectLogits { x } => Some(x),
-        Step::GatedAct { gate, .. } => Some(gate),
-        // Other steps write to the KV cache, or are refused when they are run.
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use turbo_backend::plan::{Activation, Value};
+    use turbo_backend::plan::{Activation, Value, ValueId};
 
     use super::*;
 

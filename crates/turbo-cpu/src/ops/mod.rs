@@ -11,6 +11,7 @@ mod gated_act;
 pub mod quantise;
 mod rms_norm;
 mod rope;
+pub mod scale;
 pub mod select_rows;
 mod simd;
 mod soft_cap;

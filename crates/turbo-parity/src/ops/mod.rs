@@ -7,5 +7,6 @@ pub(crate) mod gated_act;
 pub(crate) mod quantise;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
+pub(crate) mod scale;
 pub(crate) mod select_rows;
 pub(crate) mod soft_cap;

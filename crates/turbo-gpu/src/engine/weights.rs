@@ -1,0 +1,113 @@
+//! The weights of a plan on the device: matrices repacked, vectors in f32.
+
+use turbo_backend::BackendError;
+use turbo_backend::plan::{Plan, Step, Weight, WeightId};
+use turbo_gguf::{GgmlType, GgufFile, TensorInfo};
+
+use super::backend_error;
+use crate::buffer::Buffer;
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::weights::{Layout, Matrix};
+
+/// A weight on the device.
+enum Loaded {
+    Matrix(Matrix),
+    Vector(Buffer<f32>),
+}
+
+/// All weights of a plan.
+pub(super) struct Weights {
+    loaded: Vec<Loaded>,
+}
+
+impl Weights {
+    /// Loads the weights of `plan` from `file`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has a type without a kernel, too little memory, a failing device.
+    pub(super) fn load(
+        gpu: &Gpu,
+        plan: &Plan,
+        file: &GgufFile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, BackendError> {
+        let tensors = plan.weights.iter().map(|weight| find(gpu, file, weight)).collect::<Result<Vec<_>, _>>()?;
+        let sizes = tensors.iter().map(|(_, tensor)| file.data(tensor).map(|data| data.len() as u64));
+        let total = sizes.sum::<Result<u64, _>>()?;
+        let mut done = 0;
+        let mut loaded = Vec::with_capacity(tensors.len());
+        for (weight, (ty, tensor)) in plan.weights.iter().zip(tensors) {
+            let data = file.data(tensor)?;
+            let mut advance = |bytes: u64| {
+                done += bytes;
+                progress(done, total);
+            };
+            let one = if weight.rows > 1 {
+                let shape = (weight.rows, weight.cols);
+                Matrix::load(gpu, &weight.tensor, ty, shape, data, &mut advance).map(Loaded::Matrix)
+            } else {
+                advance(data.len() as u64);
+                vector(gpu, weight, ty, data).map(Loaded::Vector)
+            };
+            loaded.push(one.map_err(|error| backend_error(gpu, error))?);
+        }
+        Ok(Self { loaded })
+    }
+
+    /// A weight as a matrix.
+    ///
+    /// # Errors
+    /// The plan uses a vector as a matrix.
+    pub(super) fn matrix(&self, gpu: &Gpu, id: WeightId) -> Result<&Matrix, GpuError> {
+        match &self.loaded[id.0 as usize] {
+            Loaded::Matrix(matrix) => Ok(matrix),
+            Loaded::Vector(_) => Err(gpu.call("engine", format!("weight {} is a vector, not a matrix", id.0))),
+        }
+    }
+
+    /// A weight as a vector.
+    ///
+    /// # Errors
+    /// The plan uses a matrix as a vector.
+    pub(super) fn vector(&self, gpu: &Gpu, id: WeightId) -> Result<&Buffer<f32>, GpuError> {
+        match &self.loaded[id.0 as usize] {
+            Loaded::Vector(vector) => Ok(vector),
+            Loaded::Matrix(_) => Err(gpu.call("engine", format!("weight {} is a matrix, not a vector", id.0))),
+        }
+    }
+
+    /// Columns of the widest quantised matrix of a product.
+    pub(super) fn widest_input(&self, plan: &Plan) -> usize {
+        let cols = plan.steps.iter().filter_map(|step| match step {
+            Step::MatMul { weight, .. } => match &self.loaded[weight.0 as usize] {
+                Loaded::Matrix(matrix) if matrix.is_quantised() => Some(matrix.cols()),
+                _ => None,
+            },
+            _ => None,
+        });
+        cols.max().unwrap_or(0)
+    }
+}
+
+/// The tensor of a weight and its type, if there are kernels for it.
+fn find<'a>(gpu: &Gpu, file: &'a GgufFile, weight: &Weight) -> Result<(GgmlType, &'a TensorInfo), BackendError> {
+    let Some(tensor) = file.tensor(&weight.tensor) else {
+        return Err(BackendError::InvalidBatch(format!("{}: tensor {} is missing", file.path(), weight.tensor)));
+    };
+    // Vectors become f32 on the host, so any type does for them.
+    let known = tensor.ggml_type().filter(|&ty| weight.rows <= 1 || Layout::of(ty).is_some());
+    known.map(|ty| (ty, tensor)).ok_or_else(|| BackendError::WeightType {
+        device: gpu.name().to_owned(),
+        tensor: tensor.name.clone(),
+        found: tensor.ggml_type().map_or_else(|| format!("id {}", tensor.type_id), |ty| ty.name().to_owned()),
+        supported: Layout::all().map(|layout| layout.ty().name()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+fn vector(gpu: &Gpu, weight: &Weight, ty: GgmlType, data: &[u8]) -> Result<Buffer<f32>, GpuError> {
+    let mut values = vec![0.0; weight.cols];
+    turbo_quant::ggml::decode_row(ty, data, &mut values)
+        .map_err(|error| gpu.call("engine", format!("{}: {error}", weight.tensor)))?;
+    gpu.upload(&weight.tensor, &values)
+}
