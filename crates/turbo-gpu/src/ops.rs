@@ -47,6 +47,28 @@ pub fn rms_norm(
     recorder.dispatch(variant, bindings, &RmsNormParams { runs, cols, eps }, Grid::linear(runs.div_ceil(256 / lanes)))
 }
 
+/// `x` = x / sqrt(mean(x^2) + eps) * weight over each of `runs` runs of `cols` values, in place.
+///
+/// # Errors
+/// Buffers that are too small; a failing device.
+pub fn rms_norm_in_place(
+    recorder: &mut Recorder<'_>,
+    x: Bind<'_>,
+    weight: Bind<'_>,
+    (runs, cols): (u32, u32),
+    eps: f32,
+) -> Result<(), GpuError> {
+    let values = u64::from(runs) * u64::from(cols);
+    check(recorder, "ops/rms_norm_in_place", &[("x", x, values), ("weight", weight, cols.into())])?;
+    if values == 0 {
+        return Ok(());
+    }
+    let (variant, lanes) =
+        if cols <= 512 { (ops::rms_norm_in_place::LANES32, 32) } else { (ops::rms_norm_in_place::LANES256, 256) };
+    let (bindings, grid) = (ops::rms_norm_in_place::Bindings { weight, x }, Grid::linear(runs.div_ceil(256 / lanes)));
+    recorder.dispatch(variant, bindings, &RmsNormParams { runs, cols, eps }, grid)
+}
+
 /// Which heads are rotated.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope {

@@ -76,6 +76,7 @@ pub static ALL: &[&dyn Parity] = &[
     &ops::gated_act::GatedAct,
     &ops::quantise::Quantise,
     &ops::rms_norm::RmsNorm,
+    &ops::rms_norm_in_place::RmsNormInPlace,
     &ops::rope::Rope,
     &ops::scale::Scale,
     &ops::select_rows::SelectRows,

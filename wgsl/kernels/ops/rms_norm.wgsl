@@ -8,6 +8,7 @@
 // twin: crates/turbo-cpu/src/ops/rms_norm.rs
 
 #import grid
+#import run_factor
 
 struct RmsNormParams {
     runs: u32,
@@ -20,8 +21,6 @@ struct RmsNormParams {
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 #params RmsNormParams
 
-var<workgroup> squares: array<f32, 256>;
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -29,29 +28,10 @@ fn main(
     @builtin(local_invocation_index) t: u32,
 ) {
     let run = linear_workgroup(id, size) * (256u / LANES) + t / LANES;
-    let lane = t % LANES;
     let at = min(run, params.runs - 1u) * params.cols;
-    var square = 0.0;
-    for (var i = lane; i < params.cols; i += LANES) {
-        square += x[at + i] * x[at + i];
-    }
-    squares[t] = square;
-    workgroupBarrier();
-    if lane < 16u {
-        var sum = 0.0;
-        for (var i = lane; i < LANES; i += 16u) {
-            sum += squares[t - lane + i];
-        }
-        squares[t] = sum;
-    }
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = 0u; i < 16u; i++) {
-        sum += squares[t - lane + i];
-    }
-    let factor = 1.0 / sqrt(sum / f32(params.cols) + params.eps);
+    let factor = run_factor(at, t);
     if run < params.runs {
-        for (var i = lane; i < params.cols; i += LANES) {
+        for (var i = t % LANES; i < params.cols; i += LANES) {
             out[at + i] = x[at + i] * factor * weight[i];
         }
     }

@@ -10,6 +10,7 @@ mod exp;
 mod gated_act;
 pub mod quantise;
 mod rms_norm;
+pub mod rms_norm_in_place;
 mod rope;
 pub mod scale;
 pub mod select_rows;

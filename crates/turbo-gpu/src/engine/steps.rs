@@ -64,8 +64,12 @@ impl GpuEngine {
                 let factors = self.weights.vector(gpu, weight)?;
                 let cols = factors.len() as u32;
                 let runs = n * self.width(x) / cols.max(1);
-                let binds = [self.value(now, x), factors.bind(), self.value(now, out)];
-                ops::rms_norm(recorder, binds, (runs, cols), eps)?;
+                if x == out {
+                    ops::rms_norm_in_place(recorder, self.value(now, x), factors.bind(), (runs, cols), eps)?;
+                } else {
+                    let binds = [self.value(now, x), factors.bind(), self.value(now, out)];
+                    ops::rms_norm(recorder, binds, (runs, cols), eps)?;
+                }
                 now.changed(out);
             }
             Step::MatMul { x, weight, bias, out } => self.product(recorder, index, [x, out], weight, bias, now)?,

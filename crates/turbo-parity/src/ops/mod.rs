@@ -6,6 +6,7 @@ pub(crate) mod embed_float;
 pub(crate) mod gated_act;
 pub(crate) mod quantise;
 pub(crate) mod rms_norm;
+pub(crate) mod rms_norm_in_place;
 pub(crate) mod rope;
 pub(crate) mod scale;
 pub(crate) mod select_rows;
