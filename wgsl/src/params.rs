@@ -347,3 +347,45 @@ pub struct ScaleParams {
     /// The factor.
     pub factor: f32,
 }
+
+/// Params of `ops/gated_codes`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct GatedCodesParams {
+    /// Units of 32 values.
+    pub units: u32,
+    /// Vectors of codes before the finer plane; 0 if there is none.
+    pub fine_plane: u32,
+}
+
+/// Params of `ops/norm_codes`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct NormCodesParams {
+    /// Number of runs.
+    pub runs: u32,
+    /// Values of a run.
+    pub cols: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Vectors of codes before the finer plane; 0 if there is none.
+    pub fine_plane: u32,
+}
+
+/// Params of `ops/norm_rope`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct NormRopeParams {
+    /// Number of runs.
+    pub runs: u32,
+    /// Values of a run.
+    pub cols: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Heads of a token.
+    pub heads: u32,
+    /// Pairs of a head that are rotated.
+    pub pairs: u32,
+    /// 1: pairs are (i, i + pairs); 0: (2i, 2i + 1).
+    pub neox: u32,
+}

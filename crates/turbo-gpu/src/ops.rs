@@ -3,8 +3,8 @@
 use turbo_backend::plan::{Activation, RopeStyle};
 use turbo_wgsl::ops;
 use turbo_wgsl::params::{
-    AddScaledParams, EmbedFloatParams, EmbedParams, GatedActParams, RmsNormParams, RopeParams, ScaleParams,
-    SelectRowsParams, SoftCapParams,
+    AddScaledParams, EmbedFloatParams, EmbedParams, GatedActParams, NormRopeParams, RmsNormParams, RopeParams,
+    ScaleParams, SelectRowsParams, SoftCapParams,
 };
 
 use crate::buffer::Bind;
@@ -69,6 +69,15 @@ pub fn rms_norm_in_place(
     recorder.dispatch(variant, bindings, &RmsNormParams { runs, cols, eps }, grid)
 }
 
+/// Heads that are normed before they are rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadNorm<'a> {
+    /// A factor for every value of a head.
+    pub weight: Bind<'a>,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
 /// Which heads are rotated.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope {
@@ -85,6 +94,40 @@ pub struct Rope {
 }
 
 impl Rope {
+    /// Norms the heads of `x`, then rotates them, in place.
+    ///
+    /// # Errors
+    /// As [`Rope::record`].
+    pub fn record_normed(
+        &self,
+        recorder: &mut Recorder<'_>,
+        factors: Bind<'_>,
+        norm: &HeadNorm<'_>,
+        x: Bind<'_>,
+    ) -> Result<(), GpuError> {
+        let Self { tokens, heads, head_dim, pairs, style } = *self;
+        let values = u64::from(tokens) * u64::from(heads * head_dim);
+        let angles = 2 * u64::from(tokens) * u64::from(pairs);
+        let needed = [("x", x, values), ("factors", factors, angles), ("weight", norm.weight, head_dim.into())];
+        check(recorder, "ops/norm_rope", &needed)?;
+        if 2 * pairs > head_dim {
+            return Err(recorder.gpu().call("ops/norm_rope", format!("{pairs} pairs in a head of {head_dim} values")));
+        }
+        if values == 0 {
+            return Ok(());
+        }
+        let params = NormRopeParams {
+            runs: tokens * heads,
+            cols: head_dim,
+            eps: norm.eps,
+            heads,
+            pairs,
+            neox: (style == RopeStyle::Neox).into(),
+        };
+        let bindings = ops::norm_rope::Bindings { factors, weight: norm.weight, x };
+        recorder.dispatch(ops::norm_rope::PLAIN, bindings, &params, Grid::linear(params.runs.div_ceil(8)))
+    }
+
     /// Rotates the heads of `x` in place; `factors` holds, per token, `pairs` cosines and as many sines.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 // class: Bounded
 // twin: crates/turbo-cpu/src/ops/gated_act.rs
 
-#import exp_tanh
+#import gate
 #import grid
 
 struct GatedActParams {
@@ -27,11 +27,5 @@ fn main(
     if i >= params.values {
         return;
     }
-    let x = gate[i];
-#ifdef GELU
-    let y = 0.5 * x * (1.0 + tanh_finite(0.7978846 * x * (1.0 + 0.044715 * x * x)));
-#else
-    let y = x / (1.0 + exp_finite(-x));
-#endif
-    gate[i] = y * up[i];
+    gate[i] = activated(vec4<f32>(gate[i])).x * up[i];
 }

@@ -24,6 +24,6 @@ fn main(
 ) {
     let i = linear_workgroup(id, size) * 64u + t;
     if i < params.values {
-        x[i] = params.cap * tanh_finite(x[i] / params.cap);
+        x[i] = params.cap * tanh_finite(vec4<f32>(x[i] / params.cap)).x;
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod batch;
 mod faults;
+mod fuse;
 mod pools;
 mod steps;
 mod weights;
@@ -10,7 +11,7 @@ mod weights;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use turbo_backend::plan::{Plan, ValueId};
+use turbo_backend::plan::Plan;
 use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, PoolId};
 use turbo_gguf::GgufFile;
 
@@ -21,6 +22,7 @@ use crate::matmul::Codes;
 pub use backend::GpuBackend;
 use batch::{Batch, DeviceBatch};
 use faults::Faults;
+use fuse::{Op, fuse};
 use pools::{Pool, Scratches};
 use weights::Weights;
 
@@ -42,8 +44,7 @@ pub struct GpuEngine {
     codes: Codes,
     /// Which products take their input in 16 bits.
     wide: Vec<bool>,
-    /// Products whose result the next step adds to another value, and nothing else reads.
-    added: Vec<Option<ValueId>>,
+    ops: Vec<Op>,
     batch: DeviceBatch,
     scratches: Scratches,
     faults: Faults,
@@ -75,7 +76,7 @@ impl GpuEngine {
         let faults = Faults::new(&gpu, &plan, max_batch).map_err(fail)?;
         Ok(Self {
             wide: plan.wide_inputs(),
-            added: steps::added(&plan),
+            ops: fuse(&plan, |id| weights.is_quantised(id)),
             plan,
             weights,
             pools: BTreeMap::new(),

@@ -1,8 +1,9 @@
 //! Every step of a plan as dispatches.
 
-use turbo_backend::plan::{AttentionSpec, Plan, Step, ValueId, WeightId};
+use turbo_backend::plan::{AttentionSpec, Step, ValueId};
 
 use super::batch::{Batch, Run};
+use super::fuse::Op;
 use super::{GpuEngine, Pool};
 use crate::attention::decode::AttentionDecode;
 use crate::buffer::Bind;
@@ -28,10 +29,16 @@ impl GpuEngine {
     /// Records all steps.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, batch: &Batch) -> Result<(), GpuError> {
         let mut now = Recording { rows: batch.tokens.len(), coded: None, selected: None };
-        let mut index = 0;
-        while index < self.plan.steps.len() && now.rows > 0 {
-            self.step(recorder, batch, index, &mut now)?;
-            index += if self.added[index].is_some() { 2 } else { 1 };
+        for op in &self.ops {
+            if now.rows == 0 {
+                break;
+            }
+            match *op {
+                Op::Step(index) => self.step(recorder, batch, index, &mut now)?,
+                Op::ProductAdd { product, to } => self.product(recorder, product, Some(to), &mut now)?,
+                Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
+                Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,
+            }
         }
         Ok(())
     }
@@ -72,13 +79,10 @@ impl GpuEngine {
                 }
                 now.changed(out);
             }
-            Step::MatMul { x, weight, bias, out } => self.product(recorder, index, [x, out], weight, bias, now)?,
+            Step::MatMul { .. } => self.product(recorder, index, None, now)?,
             Step::Rope { x, head_dim, rope } => {
-                let table = &self.plan.ropes[rope];
-                let (head_dim, pairs) = (head_dim as u32, table.inv_freq.len() as u32);
-                let call =
-                    ops::Rope { tokens: n, heads: self.width(x) / head_dim, head_dim, pairs, style: table.style };
-                call.record(recorder, self.batch.factors[rope].bind(), self.value(now, x))?;
+                let factors = self.batch.factors[rope].bind();
+                self.rope(x, head_dim, rope, now).record(recorder, factors, self.value(now, x))?;
                 now.changed(x);
             }
             Step::KvWrite { slot, k, v } => self.kv_write(recorder, batch, index, slot, [k, v])?,
@@ -119,16 +123,72 @@ impl GpuEngine {
         Ok(())
     }
 
-    /// A product, with the sum of the next step if that is all its result is for.
+    /// A step whose results are wanted as codes only.
+    fn codes(&self, recorder: &mut Recorder<'_>, index: usize, now: &mut Recording) -> Result<(), GpuError> {
+        let gpu = recorder.gpu();
+        let value = match self.plan.steps[index] {
+            Step::RmsNorm { x, weight, out, eps } => {
+                let (wide, factors) = (self.codes_are_wide(index, out), self.weights.vector(gpu, weight)?);
+                let (binds, shape) = ((self.value(now, x), factors.bind()), (now.rows as u32, self.width(x)));
+                self.codes.record_normed(recorder, binds, shape, eps, wide)?;
+                (out, wide)
+            }
+            Step::GatedAct { gate, up, activation } => {
+                let wide = self.codes_are_wide(index, gate);
+                let binds = (self.value(now, gate), self.value(now, up));
+                self.codes.record_gated(recorder, activation, binds, now.rows * self.plan.width(gate), wide)?;
+                (gate, wide)
+            }
+            ref other => return Err(gpu.call("engine", format!("{other:?} makes no codes"))),
+        };
+        now.coded = Some(value);
+        Ok(())
+    }
+
+    /// Whether the products that read `value` after step `index` want 16 bits; they all do or none.
+    fn codes_are_wide(&self, index: usize, value: ValueId) -> bool {
+        let reader = self.plan.steps[index + 1..].iter().position(|step| step.reads(value));
+        reader.is_some_and(|after| self.wide[index + 1 + after])
+    }
+
+    fn norm_rope(
+        &self,
+        recorder: &mut Recorder<'_>,
+        norm: usize,
+        rope: usize,
+        now: &mut Recording,
+    ) -> Result<(), GpuError> {
+        let gpu = recorder.gpu();
+        let (Step::RmsNorm { weight, eps, .. }, Step::Rope { x, head_dim, rope }) =
+            (&self.plan.steps[norm], &self.plan.steps[rope])
+        else {
+            return Err(gpu.call("engine", format!("steps {norm} and {rope} are not a norm and a rotation")));
+        };
+        let norm = ops::HeadNorm { weight: self.weights.vector(gpu, *weight)?.bind(), eps: *eps };
+        let factors = self.batch.factors[*rope].bind();
+        self.rope(*x, *head_dim, *rope, now).record_normed(recorder, factors, &norm, self.value(now, *x))?;
+        now.changed(*x);
+        Ok(())
+    }
+
+    fn rope(&self, x: ValueId, head_dim: usize, rope: usize, now: &Recording) -> ops::Rope {
+        let table = &self.plan.ropes[rope];
+        let (head_dim, pairs) = (head_dim as u32, table.inv_freq.len() as u32);
+        let heads = self.width(x) / head_dim.max(1);
+        ops::Rope { tokens: now.rows as u32, heads, head_dim, pairs, style: table.style }
+    }
+
+    /// A product; its result is added to `added` if there is one.
     fn product(
         &self,
         recorder: &mut Recorder<'_>,
         index: usize,
-        [x, out]: [ValueId; 2],
-        weight: WeightId,
-        bias: Option<WeightId>,
+        added: Option<ValueId>,
         now: &mut Recording,
     ) -> Result<(), GpuError> {
+        let Step::MatMul { x, weight, bias, out } = self.plan.steps[index] else {
+            return Err(recorder.gpu().call("engine", format!("step {index} is no product")));
+        };
         let gpu = recorder.gpu();
         let matrix = self.weights.matrix(gpu, weight)?;
         let (input, wide) = (self.value(now, x), self.wide[index]);
@@ -141,13 +201,13 @@ impl GpuEngine {
         } else {
             Input::Float(input)
         };
-        let to = self.added[index].unwrap_or(out);
+        let to = added.unwrap_or(out);
         let call = MatVec {
             matrix,
             input,
             tokens: now.rows as u32,
             bias: bias.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|vector| vector.bind()),
-            add: self.added[index].is_some(),
+            add: added.is_some(),
             out: self.value(now, to),
             out_row: self.width(to),
         };
@@ -239,19 +299,4 @@ impl Recording {
             self.coded = None;
         }
     }
-}
-
-/// For every product: the value that the next step adds its result to, if nothing else reads that.
-pub(super) fn added(plan: &Plan) -> Vec<Option<ValueId>> {
-    let mut added = vec![None; plan.steps.len()];
-    for (index, pair) in plan.steps.windows(2).enumerate() {
-        if let (Step::MatMul { out, .. }, Step::Add { x, y }) = (&pair[0], &pair[1])
-            && out == y
-            && x != y
-            && !plan.reads_before_write(index + 2, *y)
-        {
-            added[index] = Some(*x);
-        }
-    }
-    added
 }

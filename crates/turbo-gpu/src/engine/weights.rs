@@ -66,6 +66,11 @@ impl Weights {
         }
     }
 
+    /// Whether a weight is a matrix whose products take codes.
+    pub(super) fn is_quantised(&self, id: WeightId) -> bool {
+        matches!(&self.loaded[id.0 as usize], Loaded::Matrix(matrix) if matrix.is_quantised())
+    }
+
     /// A weight as a vector.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Activations as integers: `wgsl/kernels/ops/quantise.wgsl`.
 
-use turbo_wgsl::ops::quantise;
-use turbo_wgsl::params::QuantiseParams;
+use turbo_backend::plan::Activation;
+use turbo_wgsl::ops::{gated_codes, norm_codes, quantise};
+use turbo_wgsl::params::{GatedCodesParams, NormCodesParams, QuantiseParams};
 
 use crate::buffer::{Bind, Buffer};
 use crate::error::GpuError;
@@ -54,6 +55,60 @@ impl Codes {
         match params.units {
             0 => Ok(()),
             units => recorder.dispatch(quantise::PLAIN, bindings, &params, Grid::items(units, 64)),
+        }
+    }
+
+    /// Records the rounding of x / sqrt(mean(x^2) + eps) * weight for `runs` rows of `cols` values.
+    ///
+    /// # Errors
+    /// Sizes that do not fit; a failing device.
+    pub fn record_normed(
+        &self,
+        recorder: &mut Recorder<'_>,
+        (x, weight): (Bind<'_>, Bind<'_>),
+        (runs, cols): (u32, u32),
+        eps: f32,
+        wide: bool,
+    ) -> Result<(), GpuError> {
+        let values = runs as usize * cols as usize;
+        let fits = x.bytes >= 4 * values as u64 && weight.bytes >= 4 * u64::from(cols);
+        if !(cols as usize).is_multiple_of(UNIT) || !self.fits(values) || !fits {
+            let reason = format!("{runs} rows of {cols} values of {} bytes into codes of {}", x.bytes, self.room);
+            return Err(recorder.gpu().call("ops/norm_codes", reason));
+        }
+        if values == 0 {
+            return Ok(());
+        }
+        let params = NormCodesParams { runs, cols, eps, fine_plane: self.fine_plane(wide) };
+        let bindings = norm_codes::Bindings { x, weight, codes: self.codes.bind(), heads: self.heads.bind() };
+        recorder.dispatch(norm_codes::PLAIN, bindings, &params, Grid::linear(runs))
+    }
+
+    /// Records the rounding of activation(gate) * up for `values` values, a multiple of 32.
+    ///
+    /// # Errors
+    /// Sizes that do not fit; a failing device.
+    pub fn record_gated(
+        &self,
+        recorder: &mut Recorder<'_>,
+        activation: Activation,
+        (gate, up): (Bind<'_>, Bind<'_>),
+        values: usize,
+        wide: bool,
+    ) -> Result<(), GpuError> {
+        if !values.is_multiple_of(UNIT) || !self.fits(values) || gate.bytes.min(up.bytes) < 4 * values as u64 {
+            let reason = format!("{values} values of {} bytes into codes of {}", gate.bytes, self.room);
+            return Err(recorder.gpu().call("ops/gated_codes", reason));
+        }
+        let params = GatedCodesParams { units: (values / UNIT) as u32, fine_plane: self.fine_plane(wide) };
+        let variant = match activation {
+            Activation::Silu => gated_codes::SILU,
+            Activation::GeluTanh => gated_codes::GELU_TANH,
+        };
+        let bindings = gated_codes::Bindings { gate, up, codes: self.codes.bind(), heads: self.heads.bind() };
+        match params.units {
+            0 => Ok(()),
+            units => recorder.dispatch(variant, bindings, &params, Grid::items(units, 64)),
         }
     }
 
