@@ -154,6 +154,8 @@ pub struct AttentionParams {
     pub rows: u32,
     /// 1 if there are attention sinks.
     pub sinks: u32,
+    /// Parts of scores of a row that `attention/key_bias` makes: 256 for each of its slots; 0 without a key bias.
+    pub key_bias: u32,
 }
 
 /// Params of `attention/key_bias`.

@@ -96,6 +96,11 @@ impl SlotBiasTable {
         let (heads, head_dim) = (slot.n_heads() as u32, slot.head_dim() as u32);
         Ok(Self { bias: upload(gpu, "key bias", &bias)?, heads, head_dim, width })
     }
+
+    /// K/V heads, and values of one.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.heads as usize, self.head_dim as usize)
+    }
 }
 
 /// The parts of the scores that the key bias gives for some query rows.
