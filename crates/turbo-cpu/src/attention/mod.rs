@@ -31,7 +31,7 @@ mod write;
 pub use run::{attention, attention_with};
 pub use simd::Simd;
 pub use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
-pub use write::{KvFault, KvSide, kv_write};
+pub use write::{KvFault, kv_write};
 
 use turbo_backend::KvLayer;
 

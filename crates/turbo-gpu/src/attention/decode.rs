@@ -356,7 +356,9 @@ impl AttentionDecode<'_> {
             }
             if slot.shape() != (kv_heads, layer.k.head_dim) {
                 let ((found, d), expected) = (slot.shape(), layer.k.head_dim);
-                return Some(format!("a key bias of {found} heads of {d} values for {kv_heads} of {expected}"));
+                return Some(format!(
+                    "the key bias is of {found} heads of {d} values, the cache slot of {kv_heads} heads of {expected}"
+                ));
             }
         }
         let sides = [("K", &self.k, &layer.k), ("V", &self.v, &layer.v)];

@@ -84,6 +84,10 @@ impl Case {
         let sequences = vec![(700, 1), (33, 3), (1, 1)];
         cases.push(Self { sequences, kv_heads: 2, group: 2, window: Some(200), span_chunks: 2, ..new(700) });
         cases.push(Self { sequences: vec![(520, 4)], group: 4, spread: 12.0, span_chunks: 8, ..new(520) });
+        if k == KvType::F16 {
+            // Scores beyond 1024 in log2.
+            cases.push(Self { spread: 1500.0, ..new(100) });
+        }
         let key_bias = |rotated| Some(Rotation { size: 20.0, ..Rotation::new(rotated) });
         cases.push(Self { key_bias: key_bias(128), group: 5, ..new(300) });
         let sequences = vec![(330, 1), (70, 2)];
