@@ -8,6 +8,7 @@ use turbo_gpu::attention::key_bias::{KeyBias, KeyBiasTables, KeyTurnTables, Slot
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_quant::KvType;
+use turbo_wgsl::attention::key_bias::R4;
 
 /// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
 fn gpu() -> Option<Gpu> {
@@ -67,6 +68,10 @@ fn calls_that_do_not_fit_their_tables_and_buffers_are_refused() {
     );
     let two = [known[0], Sequence { first: 2, ..known[0] }];
     refused(KeyBias { known: &two, ..call() }, "sequences has 16 bytes, 32 are needed");
+    let (wide, wide_turns) = tables(&gpu, 2, 160, 80, 512);
+    let wide = KeyBias { tables: KeyBiasTables { slot: &wide, turns: &wide_turns }, ..call() };
+    let message = wide.record_with(&mut gpu.recorder("refused"), R4).unwrap_err().to_string();
+    assert!(message.contains("is for heads with up to 128 rotated values, found 160"), "{message}");
     let (large, all) = tables(&gpu, 2, 592, 32, 512);
     let with = |slot, turns| KeyBias { tables: KeyBiasTables { slot, turns }, ..call() };
     refused(with(&large, &all), "heads of 592 values: up to 576 can be done");

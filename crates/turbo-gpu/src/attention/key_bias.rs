@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use turbo_backend::CHUNK_TOKENS;
 use turbo_backend::key_bias::{KeyTurns, SlotBias};
-use turbo_wgsl::attention::key_bias::{Bindings, PLAIN};
+use turbo_wgsl::Variant;
+use turbo_wgsl::attention::key_bias::{Bindings, R1, R4};
 use turbo_wgsl::params::KeyBiasParams;
 
 use super::decode::{MAX_HEAD_DIM, Sequence};
@@ -49,6 +50,11 @@ pub struct KeyBiasTables<'a> {
     pub slot: &'a SlotBiasTable,
     /// The rotation, reaching over all positions of the dispatch.
     pub turns: &'a KeyTurnTables,
+}
+
+/// Rotated values of a head that `variant` has room for.
+fn most_rotated(variant: &Variant) -> u32 {
+    if variant.name == R4.name { 128 } else { MAX_HEAD_DIM as u32 }
 }
 
 /// Uploads `data`, or one zero: an empty buffer cannot be bound.
@@ -143,7 +149,16 @@ impl KeyBias<'_> {
     /// # Errors
     /// Sizes that do not fit.
     pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
-        if let Some(reason) = self.problem() {
+        let several = self.rows.len() > 1 && self.tables.turns.rotated <= most_rotated(R4);
+        self.record_with(recorder, if several { R4 } else { R1 })
+    }
+
+    /// Like [`KeyBias::record`], with this variant.
+    ///
+    /// # Errors
+    /// As [`KeyBias::record`].
+    pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
+        if let Some(reason) = self.problem(variant) {
             return Err(recorder.gpu().call(CALL, reason));
         }
         let params = self.params();
@@ -161,7 +176,8 @@ impl KeyBias<'_> {
             bias: slot.bias.bind(),
             key_bias: self.out,
         };
-        recorder.dispatch(PLAIN, bindings, &params, Grid::linear(params.rows * params.spans))
+        let groups = params.rows.div_ceil(if variant.name == R4.name { 4 } else { 1 });
+        recorder.dispatch(variant, bindings, &params, Grid::linear(groups * params.spans))
     }
 
     fn chunks(&self) -> u32 {
@@ -189,7 +205,7 @@ impl KeyBias<'_> {
     }
 
     /// Why this cannot be done, if so.
-    fn problem(&self) -> Option<String> {
+    fn problem(&self, variant: &Variant) -> Option<String> {
         let KeyBiasTables { slot, turns } = self.tables;
         let Range { start, end } = self.rows;
         let (n_heads, kv_heads, head_dim) = (self.n_heads, slot.heads, slot.head_dim);
@@ -205,6 +221,10 @@ impl KeyBias<'_> {
                  for each other",
                 slot.width, turns.width, turns.rotated
             ));
+        }
+        if turns.rotated > most_rotated(variant) {
+            let (label, most) = (variant.label, most_rotated(variant));
+            return Some(format!("{label} is for heads with up to {most} rotated values, found {}", turns.rotated));
         }
         let tokens = self.known.iter().map(|s| u64::from(s.first) + u64::from(s.tokens)).max().unwrap_or(0);
         if start > end || u64::from(end) > tokens * u64::from(n_heads) {
