@@ -186,8 +186,10 @@ pub struct KeyBiasParams {
     pub rows: u32,
     /// Chunks of a row in the result.
     pub slots: u32,
-    /// Chunks that are done.
+    /// Workgroups of a row.
     pub spans: u32,
+    /// Chunks of a workgroup.
+    pub span_chunks: u32,
     /// f32 nearest softmax scale * log2(e).
     pub score_factor: f32,
 }

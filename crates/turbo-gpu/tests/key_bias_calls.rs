@@ -8,7 +8,7 @@ use turbo_gpu::attention::key_bias::{KeyBias, KeyBiasTables, KeyTurnTables, Slot
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_quant::KvType;
-use turbo_wgsl::attention::key_bias::R4;
+use turbo_wgsl::attention::key_bias::P64;
 
 /// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
 fn gpu() -> Option<Gpu> {
@@ -70,7 +70,7 @@ fn calls_that_do_not_fit_their_tables_and_buffers_are_refused() {
     refused(KeyBias { known: &two, ..call() }, "sequences has 16 bytes, 32 are needed");
     let (wide, wide_turns) = tables(&gpu, 2, 160, 80, 512);
     let wide = KeyBias { tables: KeyBiasTables { slot: &wide, turns: &wide_turns }, ..call() };
-    let message = wide.record_with(&mut gpu.recorder("refused"), R4).unwrap_err().to_string();
+    let message = wide.record_with(&mut gpu.recorder("refused"), P64, 1).unwrap_err().to_string();
     assert!(message.contains("is for heads with up to 128 rotated values, found 160"), "{message}");
     let (large, all) = tables(&gpu, 2, 592, 32, 512);
     let with = |slot, turns| KeyBias { tables: KeyBiasTables { slot, turns }, ..call() };

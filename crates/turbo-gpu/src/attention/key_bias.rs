@@ -9,7 +9,7 @@ use std::ops::Range;
 use turbo_backend::CHUNK_TOKENS;
 use turbo_backend::key_bias::{KeyTurns, SlotBias};
 use turbo_wgsl::Variant;
-use turbo_wgsl::attention::key_bias::{Bindings, R1, R4};
+use turbo_wgsl::attention::key_bias::{Bindings, P64, P288};
 use turbo_wgsl::params::KeyBiasParams;
 
 use super::decode::{MAX_HEAD_DIM, Sequence};
@@ -19,6 +19,12 @@ use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
 
 const CALL: &str = "attention/key_bias";
+
+/// Workgroups that keep a device busy: beyond them a workgroup takes several chunks, which share what is made once.
+const ENOUGH: u64 = 2048;
+
+/// Most chunks of a workgroup: more share hardly more.
+const MOST_CHUNKS: u64 = 8;
 
 /// The constants of a rotary embedding in GPU memory.
 #[derive(Debug)]
@@ -54,7 +60,7 @@ pub struct KeyBiasTables<'a> {
 
 /// Rotated values of a head that `variant` has room for.
 fn most_rotated(variant: &Variant) -> u32 {
-    if variant.name == R4.name { 128 } else { MAX_HEAD_DIM as u32 }
+    if variant.name == P64.name { 128 } else { MAX_HEAD_DIM as u32 }
 }
 
 /// Uploads `data`, or one zero: an empty buffer cannot be bound.
@@ -149,19 +155,25 @@ impl KeyBias<'_> {
     /// # Errors
     /// Sizes that do not fit.
     pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
-        let several = self.rows.len() > 1 && self.tables.turns.rotated <= most_rotated(R4);
-        self.record_with(recorder, if several { R4 } else { R1 })
+        let variant = if self.tables.turns.rotated <= most_rotated(P64) { P64 } else { P288 };
+        let workgroups = self.rows.len() as u64 * u64::from(self.chunks());
+        self.record_with(recorder, variant, (workgroups / ENOUGH).clamp(1, MOST_CHUNKS) as u32)
     }
 
-    /// Like [`KeyBias::record`], with this variant.
+    /// Like [`KeyBias::record`], with this variant, and so many chunks of a workgroup: any number gives the same bits.
     ///
     /// # Errors
     /// As [`KeyBias::record`].
-    pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
+    pub fn record_with(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        span_chunks: u32,
+    ) -> Result<(), GpuError> {
         if let Some(reason) = self.problem(variant) {
             return Err(recorder.gpu().call(CALL, reason));
         }
-        let params = self.params();
+        let params = self.params(span_chunks.max(1));
         if params.rows * params.spans == 0 {
             return Ok(());
         }
@@ -176,15 +188,14 @@ impl KeyBias<'_> {
             bias: slot.bias.bind(),
             key_bias: self.out,
         };
-        let groups = params.rows.div_ceil(if variant.name == R4.name { 4 } else { 1 });
-        recorder.dispatch(variant, bindings, &params, Grid::linear(groups * params.spans))
+        recorder.dispatch(variant, bindings, &params, Grid::linear(params.rows * params.spans))
     }
 
     fn chunks(&self) -> u32 {
         self.known.iter().map(|s| s.chunks(self.window)).max().unwrap_or(0)
     }
 
-    fn params(&self) -> KeyBiasParams {
+    fn params(&self, span_chunks: u32) -> KeyBiasParams {
         let KeyBiasTables { slot, turns } = self.tables;
         KeyBiasParams {
             sequences: self.known.len() as u32,
@@ -198,7 +209,8 @@ impl KeyBias<'_> {
             first_row: self.rows.start,
             rows: self.rows.end - self.rows.start,
             slots: self.slots,
-            spans: self.chunks(),
+            spans: self.chunks().div_ceil(span_chunks),
+            span_chunks,
             score_factor: (f64::from(self.scale) * std::f64::consts::LOG2_E) as f32,
             ..KeyBiasParams::default()
         }

@@ -24,7 +24,7 @@ impl Parity for Bias {
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         for case in BiasCase::all(effort) {
-            if variant.name == "r4" && case.rotation.rotated > 128 {
+            if variant.name == "p64" && case.rotation.rotated > 128 {
                 continue;
             }
             let Some(problem) = Problem::new(&case) else {
@@ -97,6 +97,8 @@ struct BiasCase {
     slice: u32,
     /// Chunks of a row that nothing is written to.
     spare_slots: u32,
+    /// Chunks of a workgroup.
+    span_chunks: u32,
     /// Whether queries have every kind of edge, inf and nan included.
     edges: bool,
 }
@@ -119,6 +121,7 @@ impl BiasCase {
             window: None,
             slice: u32::MAX,
             spare_slots: 0,
+            span_chunks: 1,
             edges: false,
         }
     }
@@ -148,7 +151,9 @@ impl BiasCase {
             Self { kv_heads: 2, sequences: vec![(300, 4)], slice: 3, spare_slots: 1, ..new(32, 32, 300) },
         ];
         let sequences = vec![(600, 3), (1, 1), (257, 2), (64, 2)];
-        cases.push(Self { sequences, kv_heads: 2, group: 2, window: Some(100), slice: 7, ..new(64, 64, 600) });
+        let window = Some(100);
+        cases.push(Self { sequences, kv_heads: 2, group: 2, window, slice: 7, span_chunks: 2, ..new(64, 64, 600) });
+        cases.push(Self { span_chunks: 3, ..new(64, 64, 1300) });
         if effort == Effort::Full {
             for (i, head_dim) in [16, 64, 80, 96, 128, 192, 256, 576].into_iter().enumerate() {
                 for (j, keys) in [64, 255, 1000, 4096].into_iter().enumerate() {
@@ -156,11 +161,19 @@ impl BiasCase {
                     let rotation = if i % 2 == 0 { plain(rotated) } else { interleaved(rotated) };
                     let rotation = Rotation { base: [1e4, 1e6, 5e5][j % 3], ..rotation };
                     let sequences = vec![(keys, 1 + 3 * j), (300 + i, 5)];
-                    let (group, slice) = (1 + (i + 2 * j) % 7, 40);
-                    cases.push(Self { rotation, kv_heads: 2, sequences, group, slice, ..new(head_dim, rotated, keys) });
+                    let (group, slice, span_chunks) = (1 + (i + 2 * j) % 7, 40, 1 + j as u32);
+                    cases.push(Self {
+                        rotation,
+                        kv_heads: 2,
+                        sequences,
+                        group,
+                        slice,
+                        span_chunks,
+                        ..new(head_dim, rotated, keys)
+                    });
                 }
             }
-            cases.push(Self { group: 7, ..new(128, 128, 131_072) });
+            cases.push(Self { group: 7, span_chunks: 8, ..new(128, 128, 131_072) });
         }
         cases
     }
@@ -236,7 +249,7 @@ impl Problem {
                 out: out.bind(),
             };
             let mut recorder = gpu.recorder("key bias");
-            call.record_with(&mut recorder, variant)?;
+            call.record_with(&mut recorder, variant, self.case.span_chunks)?;
             recorder.submit()?;
             all.extend(gpu.download(&out, 0..n * row)?);
         }
