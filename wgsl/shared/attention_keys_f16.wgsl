@@ -5,6 +5,9 @@
 fn load_queries(t: u32) {
 }
 
+// Limit of a whole score.
+const WHOLE = 536870912.0;
+
 struct Scores {
     row: array<vec4<i32>, ROWS>,
 }
@@ -34,7 +37,7 @@ fn key_scores(units: vec4<u32>, t: u32) -> Scores {
     {
         let scaled = opaque4(sums[R] * params.score_factor) * 65536.0;
         // Nan is the lowest score.
-        let kept = select(vec4<f32>(-LIMIT), min(scaled, vec4<f32>(LIMIT)), scaled > vec4<f32>(-LIMIT));
+        let kept = select(vec4<f32>(-WHOLE), min(scaled, vec4<f32>(WHOLE)), scaled > vec4<f32>(-WHOLE));
         scores.row[R] = vec4<i32>(round(kept));
     }
 #end

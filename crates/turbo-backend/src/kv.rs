@@ -1,5 +1,7 @@
 //! Layout of the KV cache: blocks of 64 tokens, planar codes and scales.
 
+use std::fmt;
+
 use turbo_quant::KvType;
 
 /// Tokens of one KV block, which is also one attention tile (`docs/exact-attention.md` section 8).
@@ -7,6 +9,21 @@ pub const BLOCK_TOKENS: usize = 64;
 
 /// Tokens of one attention chunk: the unit that may be given to different workgroups or threads.
 pub const CHUNK_TOKENS: usize = 256;
+
+/// Which half of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KvSide {
+    /// Keys.
+    K,
+    /// Values.
+    V,
+}
+
+impl fmt::Display for KvSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::K { "K" } else { "V" })
+    }
+}
 
 /// One KV cache slot of a plan: the heads that one `KvWrite` step stores and attention steps read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

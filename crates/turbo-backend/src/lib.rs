@@ -4,10 +4,11 @@
 //! plan's steps on them.
 
 mod backend;
+pub mod key_bias;
 mod kv;
 pub mod plan;
 mod plan_flow;
 mod plan_fmt;
 
 pub use backend::{Backend, BackendError, BatchItem, DeviceInfo, Engine, LogitsFor, PoolId};
-pub use kv::{BLOCK_TOKENS, CHUNK_TOKENS, KvLayer, KvPoolSpec, KvShape, KvTypes, SideLayout, UnsupportedHead};
+pub use kv::{BLOCK_TOKENS, CHUNK_TOKENS, KvLayer, KvPoolSpec, KvShape, KvSide, KvTypes, SideLayout, UnsupportedHead};

@@ -1,7 +1,8 @@
 //! Compares the variants of decode attention with the CPU's result, then times them.
 //!
-//! `attention_bench [--device NAME] [--keys N] [--only K/V] [--filter TEXT] [--parity]`: one sequence with one query
-//! token, 40 query heads on 8 K/V heads of 128. `--parity` runs the parity cases of the labels with TEXT instead.
+//! `attention_bench [--device NAME] [--keys N] [--only K/V] [--filter TEXT] [--bias] [--parity]`: one sequence with one
+//! query token, 40 query heads on 8 K/V heads of 128, stored without a key bias with `--bias`. `--parity` runs the parity
+//! cases of the labels with TEXT instead.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
 
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use turbo_gpu::attention::decode::Variants;
 use turbo_gpu::{Gpu, GpuOptions, find};
-use turbo_parity::attention::{Case, Problem, Uploaded};
+use turbo_parity::attention::{Case, Problem, Rotation, Uploaded};
 use turbo_parity::{Effort, run};
 use turbo_quant::KvType;
 use turbo_wgsl::attention as kernels;
@@ -52,8 +53,9 @@ fn of(times: &[(&'static str, f64)], kernel: &str) -> f64 {
 }
 
 impl Pair {
-    fn new(gpu: &Gpu, k: KvType, v: KvType, keys: usize) -> Result<Self, Failure> {
-        let case = Case { kv_heads: 8, group: 5, ..Case::new(k, v, keys) };
+    fn new(gpu: &Gpu, k: KvType, v: KvType, keys: usize, bias: bool) -> Result<Self, Failure> {
+        let key_bias = bias.then(|| Rotation::new(128));
+        let case = Case { kv_heads: 8, group: 5, key_bias, ..Case::new(k, v, keys) };
         let problem = Problem::new(&case).ok_or_else(|| format!("k_{k},v_{v} cannot store heads of 128 values"))?;
         let on = problem.upload(gpu)?;
         let want = problem.of_twin();
@@ -152,7 +154,7 @@ fn main() -> Result<(), Failure> {
     let keys = value("--keys").map_or(Ok(32768), |k| k.parse())?;
     let (mut on_device, mut entries) = (Vec::new(), Vec::new());
     for (k, v) in pairs(value("--only").as_deref())? {
-        let pair = Pair::new(&gpu, k, v, keys)?;
+        let pair = Pair::new(&gpu, k, v, keys, args.iter().any(|a| a == "--bias"))?;
         let own = pair.entries(&gpu, on_device.len(), &filter)?;
         for Entry { variants, .. } in &own {
             let (label, span) = (variants.decode.label, variants.span_chunks);
@@ -168,12 +170,13 @@ fn main() -> Result<(), Failure> {
             let times = pair.time(&gpu, variants)?;
             let decode = of(&times, "attention_decode");
             println!(
-                "{} span {}: decode {decode:.1} ({:.0} GB/s), combine {:.1}, codes {:.1}",
+                "{} span {}: decode {decode:.1} ({:.0} GB/s), combine {:.1}, codes {:.1}, key bias {:.1}",
                 variants.decode.label,
                 variants.span_chunks,
                 pair.problem.cache_bytes() as f64 / decode / 1000.0,
                 of(&times, "attention_combine"),
                 of(&times, "query_codes"),
+                of(&times, "key_bias"),
             );
         }
     }

@@ -28,10 +28,10 @@ mod span;
 mod tiles;
 mod write;
 
-pub use key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 pub use run::{attention, attention_with};
 pub use simd::Simd;
-pub use write::{KvFault, KvSide, kv_write};
+pub use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
+pub use write::{KvFault, kv_write};
 
 use turbo_backend::KvLayer;
 

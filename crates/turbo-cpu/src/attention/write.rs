@@ -1,29 +1,9 @@
 //! Storing new K and V heads in the cache.
 
-use std::fmt;
-
-use turbo_backend::{BLOCK_TOKENS, KvLayer, SideLayout};
+use turbo_backend::{BLOCK_TOKENS, KvLayer, KvSide, SideLayout};
 use turbo_quant::kv::{Fault, encode_head};
 
 use crate::pool::ThreadPool;
-
-/// Which half of the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KvSide {
-    /// Keys.
-    K,
-    /// Values.
-    V,
-}
-
-impl fmt::Display for KvSide {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::K => "K",
-            Self::V => "V",
-        })
-    }
-}
 
 /// A head that cannot be stored. None of the job's tokens was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,11 @@
 //! What each step of a plan does on the CPU.
 
 use turbo_backend::plan::{AttentionSpec, Step, ValueId, WeightId};
-use turbo_backend::{BackendError, BatchItem};
+use turbo_backend::{BackendError, BatchItem, KvSide};
 
 use super::batch::Rows;
 use super::{CpuEngine, KvPool};
-use crate::attention::{self, AttentionFault, AttentionJob, KvFault, KvSide};
+use crate::attention::{self, AttentionFault, AttentionJob, KvFault};
 use crate::matmul;
 use crate::ops;
 

@@ -1,7 +1,7 @@
 //! What is refused, and how it is said.
 
-use turbo_backend::{KvLayer, KvShape};
-use turbo_cpu::attention::{KvSide, Simd, kv_write};
+use turbo_backend::{KvLayer, KvShape, KvSide};
+use turbo_cpu::attention::{Simd, kv_write};
 use turbo_cpu::pool::ThreadPool;
 use turbo_quant::KvType;
 use turbo_quant::kv::Fault;

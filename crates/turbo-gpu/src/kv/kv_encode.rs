@@ -1,8 +1,6 @@
 //! Storing heads: `wgsl/kernels/kv/kv_encode.wgsl` and `kv_encode_f16.wgsl`.
 
-use std::fmt;
-
-use turbo_backend::SideLayout;
+use turbo_backend::{KvSide, SideLayout};
 use turbo_quant::KvType;
 use turbo_quant::kv::Fault;
 use turbo_wgsl::params::KvEncodeParams;
@@ -19,21 +17,6 @@ const WORKGROUP: u32 = 64;
 
 /// Most tokens of a dispatch, and most heads of a token: what a fault's word has room for.
 const MOST: (u32, usize) = (1 << 20, 1 << 10);
-
-/// Which half of the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KvSide {
-    /// Keys.
-    K,
-    /// Values.
-    V,
-}
-
-impl fmt::Display for KvSide {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::K { "K" } else { "V" })
-    }
-}
 
 /// The first head of a dispatch that cannot be stored, by token, then side, then head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,9 +1,10 @@
 //! `kv/kv_encode` against its twin, and the cases that `kv/kv_encode_f16` shares with it.
 
+use turbo_backend::KvSide;
 use turbo_cpu::kv::cache::HeadFault;
 use turbo_cpu::kv::{kv_encode, kv_encode_f16};
 use turbo_gpu::kv::cache::{PoolPart, Rows};
-use turbo_gpu::kv::kv_encode::{KvEncode, KvFault, KvSide, NewHeads};
+use turbo_gpu::kv::kv_encode::{KvEncode, KvFault, NewHeads};
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
