@@ -1,6 +1,7 @@
 //! Kernels of the KV cache, as calls.
 
 pub mod cache;
+mod fault;
 pub mod kv_decode;
 pub mod kv_encode;
 pub mod rotate;
