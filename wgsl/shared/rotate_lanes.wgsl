@@ -12,8 +12,9 @@ fn rotate_lanes(x: vec4<f32>, quad: u32, first: vec4<u32>, second: vec4<u32>) ->
 #repeat S LOG_N - 2
     {
         let other = subgroupShuffleXor(v, 1u << S);
-        let low = (quad & (1u << S)) == 0u;
-        v = opaque4(select(other, v, low) + select(-v, other, low));
+        // The lane with the bit set takes the difference.
+        let negative = (quad << (31u - S)) & 0x80000000u;
+        v = opaque4(other + bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) ^ vec4<u32>(negative)));
     }
 #end
     return flip4(v, second, quad);

@@ -32,8 +32,9 @@ fn rotate_tile(tile: ptr<function, Tile>, lane: u32, sizes: Blocks, first: vec4<
     {
         let own = (*tile)[V];
         let other = subgroupShuffleXor(own, 1u << S);
-        let low = (lane & (1u << S)) == 0u;
-        let sum = opaque4(select(other, own, low) + select(-own, other, low));
+        // The lane with the bit set takes the difference.
+        let negative = (lane << (31u - S)) & 0x80000000u;
+        let sum = opaque4(other + bitcast<vec4<f32>>(bitcast<vec4<u32>>(own) ^ vec4<u32>(negative)));
         (*tile)[V] = select(own, sum, sizes[V / 4] > ((4u * Q) << S));
     }
 #end

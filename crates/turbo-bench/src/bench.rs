@@ -53,13 +53,15 @@ pub(crate) struct Bench<'a> {
     sampling: Sampling,
     progress: &'a mut dyn FnMut(&BenchRow),
     bandwidth: f64,
+    /// Whether the filter asked for any row.
+    matched: bool,
     rows: Vec<BenchRow>,
 }
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(gpu: &'a Gpu, options: &'a BenchOptions, progress: &'a mut dyn FnMut(&BenchRow)) -> Self {
         let sampling = Sampling::new(gpu, options.quick);
-        Self { gpu, options, sampling, progress, bandwidth: f64::NAN, rows: Vec::new() }
+        Self { gpu, options, sampling, progress, bandwidth: f64::NAN, matched: false, rows: Vec::new() }
     }
 
     /// Measures `record`, which dispatches `subject`, whatever the filter says.
@@ -68,6 +70,7 @@ impl<'a> Bench<'a> {
         subject: Subject,
         record: &dyn Fn(&mut Recorder<'_>) -> Result<(), GpuError>,
     ) -> Result<(), BenchError> {
+        self.matched |= self.options.wants(&subject.label());
         let times = Work { gpu: self.gpu, only: subject.only, record }.times(&self.sampling)?;
         let microseconds = times.median();
         let gb_per_s = subject.bytes as f64 / microseconds / 1e3;
@@ -126,11 +129,9 @@ impl<'a> Bench<'a> {
 
     /// The table.
     pub(crate) fn finish(self) -> Result<BenchReport, BenchError> {
-        let Self { gpu, options, bandwidth, rows, .. } = self;
+        let Self { gpu, options, bandwidth, matched, rows, .. } = self;
         match &options.filter {
-            Some(filter) if !rows.iter().any(|row| matches(options, row)) => {
-                Err(BenchError::Filter { filter: filter.clone() })
-            }
+            Some(filter) if !matched => Err(BenchError::Filter { filter: filter.clone() }),
             _ => Ok(BenchReport {
                 device: gpu.description().to_string(),
                 clock: clock_of(gpu),
@@ -139,11 +140,4 @@ impl<'a> Bench<'a> {
             }),
         }
     }
-}
-
-/// Whether the filter asks for `row`.
-fn matches(options: &BenchOptions, row: &BenchRow) -> bool {
-    let (kernel, variant) = (row.kernel.clone(), row.variant.clone());
-    let subject = Subject { kernel, variant, only: None, shape: String::new(), bytes: 0, ops: 0 };
-    options.wants(&subject.label())
 }

@@ -83,7 +83,10 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     fn recorder(&self) -> Recorder<'a> {
         let recorder = self.gpu.recorder("bench");
-        self.only.map_or_else(|| self.gpu.recorder("bench"), |kernel| recorder.only(kernel))
+        match self.only {
+            Some(kernel) => recorder.only(kernel),
+            None => recorder,
+        }
     }
 
     fn submit(&self, times: usize) -> Result<(), GpuError> {
@@ -94,7 +97,7 @@ impl<'a> Work<'a> {
         recorder.submit()
     }
 
-    /// Seconds on the host's clock from the submission to the end.
+    /// The host's time from the submission to the end.
     fn wall(&self, times: usize) -> Result<Duration, GpuError> {
         let started = Instant::now();
         self.submit(times)?;

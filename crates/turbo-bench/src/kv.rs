@@ -1,6 +1,7 @@
 //! The kernels of the KV cache: K/V heads of 128 values, one token and a batch of tokens.
 
 use turbo_backend::{BLOCK_TOKENS, SideLayout};
+use turbo_gpu::kv::HeadSizes;
 use turbo_gpu::kv::cache::{PoolPart, Rows, slot};
 use turbo_gpu::kv::kv_decode::{self, KvDecode};
 use turbo_gpu::kv::kv_encode::{self, KvEncode, NewHeads};
@@ -122,7 +123,7 @@ fn encode(bench: &mut Bench<'_>, cache: &Cache) -> Result<(), BenchError> {
     };
     let kernel = kv_encode::kernel(kv_type);
     let one = count::encode(&cache.layout, cache.tokens);
-    for variant in bench.variants(kernel, prefix(kv_type), kv_encode::variant(bench.gpu, kv_type, true)?) {
+    for variant in bench.variants(kernel, prefix(kv_type), kv_encode::variant(bench.gpu, kv_type, HeadSizes::H128)?) {
         let mut subject = Subject::of(kernel, variant);
         subject.shape = cache.shape("K and V");
         subject.set(one.plus(one));

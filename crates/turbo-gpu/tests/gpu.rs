@@ -1,6 +1,6 @@
 //! Opened devices: memory, recording, errors. On every adapter of this machine, software ones included.
 
-use turbo_gpu::{Bind, Gpu, GpuError, GpuOptions, Grid, adapters, find, kv};
+use turbo_gpu::{Bind, Buffer, Gpu, GpuError, GpuOptions, Grid, Recorder, adapters, find, kv};
 use turbo_quant::turbo::rotate::{Direction, rotate_head};
 use turbo_wgsl::kv::rotate::{Bindings, KERNEL, N16, N128};
 use turbo_wgsl::params::RotateParams;
@@ -169,6 +169,43 @@ fn dispatches_are_timed_one_by_one() {
         let times = recorder.submit_timed().unwrap();
         assert_eq!(times.len(), 3);
         assert!(times.iter().all(|(label, ns)| *label == "rotate[n16]" && *ns < 1e9), "{times:?}");
+    });
+}
+
+/// Rotates 256 groups of 16 values of `x` to `y`.
+fn rotate(recorder: &mut Recorder<'_>, x: &Buffer<f32>, y: &Buffer<f32>) -> Result<(), GpuError> {
+    let params = RotateParams { groups: 256, groups_per_head: 1, head_stride: 4, ..RotateParams::default() };
+    recorder.dispatch(N16, Bindings { x: x.bind(), y: y.bind() }, &params, Grid::items(256, 64))
+}
+
+#[test]
+fn a_span_is_timed_as_one() {
+    on_every_gpu(&GpuOptions::default(), |gpu| {
+        let (x, y) = (gpu.buffer::<f32>("x", 4096).unwrap(), gpu.buffer::<f32>("y", 4096).unwrap());
+        let Ok(mut recorder) = gpu.recorder("spans").with_timing() else { return };
+        recorder.span("three", |r| (0..3).try_for_each(|_| rotate(r, &x, &y))).unwrap();
+        rotate(&mut recorder, &x, &y).unwrap();
+        recorder.span("none", |_| Ok(())).unwrap();
+        recorder.span("one", |r| rotate(r, &x, &y)).unwrap();
+        let times = recorder.submit_timed().unwrap();
+        let labels: Vec<&str> = times.iter().map(|(label, _)| *label).collect();
+        assert_eq!(labels, ["three", "rotate[n16]", "one"]);
+        assert!(times.iter().all(|(_, ns)| *ns < 1e9), "{times:?}");
+    });
+}
+
+#[test]
+fn other_kernels_can_be_left_out() {
+    on_every_gpu(&GpuOptions::default(), |gpu| {
+        let x = gpu.upload("x", &[1.0_f32; 4096]).unwrap();
+        for (only, written) in [(&KERNEL, true), (&turbo_wgsl::bench::stream::KERNEL, false)] {
+            let y = gpu.buffer::<f32>("y", 4096).unwrap();
+            let mut recorder = gpu.recorder("only").only(only);
+            rotate(&mut recorder, &x, &y).unwrap();
+            recorder.submit().unwrap();
+            let got = gpu.download(&y, 0..4096).unwrap();
+            assert_eq!(got.iter().any(|y| *y != 0.0), written);
+        }
     });
 }
 

@@ -1,6 +1,7 @@
 //! What the calls of the KV kernels refuse, and how they say it.
 
 use turbo_backend::SideLayout;
+use turbo_gpu::kv::HeadSizes;
 use turbo_gpu::kv::cache::{PoolPart, Rows};
 use turbo_gpu::kv::kv_decode::KvDecode;
 use turbo_gpu::kv::kv_encode::{KvEncode, NewHeads, kernel, variant};
@@ -57,6 +58,12 @@ fn calls_that_do_not_fit_their_buffers_are_refused() {
     let v = Some(NewHeads { layout: one, ..heads });
     refused(KvEncode { v, ..good }, "2 K heads and 1 V heads");
 
+    let narrow = SideLayout::new(KvType::Turbo4, 2, 64).unwrap();
+    let h128 = turbo_wgsl::kv::kv_encode::TURBO4_H128;
+    let call = KvEncode { k: Some(NewHeads { layout: narrow, ..heads }), ..good };
+    let message = call.record_with(&mut gpu.recorder("refused"), |_, _, _| Ok(h128)).unwrap_err().to_string();
+    assert_eq!(message, "kernel kv_encode[turbo4,h128]: it is not for heads of 64 and 64 values");
+
     let decode =
         KvDecode { rows: heads.rows, layout, offset: 0, tokens: 5, slots: slots.bind(), pool: part, rotated: false };
     let message = decode.record(&mut gpu.recorder("refused")).unwrap_err().to_string();
@@ -68,8 +75,8 @@ fn calls_that_do_not_fit_their_buffers_are_refused() {
 fn every_type_has_a_variant_on_every_device() {
     let Some(gpu) = gpu() else { return };
     for kv_type in KvType::ALL {
-        for whole in [false, true] {
-            let chosen = variant(&gpu, kv_type, whole).unwrap();
+        for sizes in [HeadSizes::Any, HeadSizes::Whole, HeadSizes::H128] {
+            let chosen = variant(&gpu, kv_type, sizes).unwrap();
             assert!(kernel(kv_type).has(chosen));
             assert!(kv_type == KvType::F16 || chosen.name.starts_with(kv_type.name()), "{}", chosen.name);
         }

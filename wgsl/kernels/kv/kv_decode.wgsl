@@ -11,7 +11,9 @@
 #import float_bits
 #import grid
 #import group_sizes
+#import kv_decode_params
 #import kv_job SIDES=1
+#import kv_main
 #import kv_side
 #import reduce_group reduce_group=max_group ELEMENT=u32 COMBINE=max STAGES=3
 #import reduce_head
@@ -19,21 +21,6 @@
 #ifdef TURBO
 #import turbo_levels
 #endif
-
-struct KvDecodeParams {
-    zero: u32,
-    rotated: u32,
-    tokens: u32,
-    heads: u32,
-    head_dim: u32,
-    row: u32,
-    first: u32,
-    tiles: u32,
-    offset: u32,
-    block_words: u32,
-    first_block: u32,
-    blocks: u32,
-}
 
 @group(0) @binding(0) var<storage, read> slots: array<u32>;
 @group(0) @binding(1) var<storage, read> pool: array<u32>;
@@ -142,21 +129,8 @@ fn decode(job: Job, lane: u32) {
     }
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) size: vec3<u32>,
-#if LANES == 1
-    @builtin(local_invocation_index) local: u32,
-#else
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
-    @builtin(subgroup_invocation_id) subgroup_lane: u32,
-#endif
-) {
-#if LANES != 1
-    let local = subgroup * subgroup_size + subgroup_lane;
-#endif
+// What kv_main calls.
+fn heads_of(id: vec3<u32>, size: vec3<u32>, local: u32, alone: bool) {
     let index = linear_workgroup(id, size) * 64u + local;
     decode(job_of(index / LANES, unit_words(params.head_dim)), index % LANES);
 }

@@ -9,22 +9,8 @@
 
 #import f16_bits
 #import grid
+#import kv_decode_params
 #import kv_job SIDES=1
-
-struct KvDecodeParams {
-    zero: u32,
-    rotated: u32,
-    tokens: u32,
-    heads: u32,
-    head_dim: u32,
-    row: u32,
-    first: u32,
-    tiles: u32,
-    offset: u32,
-    block_words: u32,
-    first_block: u32,
-    blocks: u32,
-}
 
 @group(0) @binding(0) var<storage, read> slots: array<u32>;
 @group(0) @binding(1) var<storage, read> pool: array<u32>;

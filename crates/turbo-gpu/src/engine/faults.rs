@@ -1,6 +1,6 @@
 //! What kernels report about keys, values and queries that cannot be used.
 
-use turbo_backend::BackendError;
+use turbo_backend::{BackendError, KvSide};
 use turbo_backend::plan::{Plan, Step};
 
 use super::backend_error;
@@ -8,7 +8,7 @@ use super::batch::Batch;
 use crate::buffer::{Bind, Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::kv::kv_encode::{KvFault, KvSide};
+use crate::kv::kv_encode::KvFault;
 use crate::recorder::Recorder;
 
 /// Words that kernels write to when something is wrong; zero until then.

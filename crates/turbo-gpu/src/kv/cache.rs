@@ -88,7 +88,7 @@ pub(super) fn tiles(side: &SideLayout) -> u32 {
 /// Lanes that a variant gives a head.
 pub(super) fn lanes(variant: &turbo_wgsl::Variant) -> u32 {
     match variant.name.rsplit(',').next() {
-        Some("lanes32" | "whole32") => 32,
+        Some("lanes32" | "whole32" | "h128") => 32,
         Some("lanes8") => 8,
         _ => 1,
     }

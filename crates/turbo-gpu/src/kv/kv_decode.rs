@@ -45,7 +45,7 @@ pub fn kernel(kv_type: KvType) -> &'static Kernel {
 pub fn variant(gpu: &Gpu, kv_type: KvType) -> Result<&'static Variant, GpuError> {
     match kv_type {
         KvType::F16 => Ok(kv::kv_decode_f16::PLAIN),
-        _ => super::pick(gpu, kernel(kv_type), kv_type, false),
+        _ => super::pick(gpu, kernel(kv_type), kv_type, super::HeadSizes::Any),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use turbo_backend::{KvSide, SideLayout};
 use turbo_quant::KvType;
-use turbo_quant::kv::Fault;
 use turbo_wgsl::params::KvEncodeParams;
 use turbo_wgsl::{Kernel, Variant, kv};
 
+use super::HeadSizes;
 use super::cache::{PoolPart, Rows, lanes, tiles, vector};
+pub use super::fault::KvFault;
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -17,39 +18,6 @@ const WORKGROUP: u32 = 64;
 
 /// Most tokens of a dispatch, and most heads of a token: what a fault's word has room for.
 const MOST: (u32, usize) = (1 << 20, 1 << 10);
-
-/// The first head of a dispatch that cannot be stored, by token, then side, then head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{side} head {head} of token {token}: {fault}")]
-pub struct KvFault {
-    /// Token of the batch, from 0.
-    pub token: u32,
-    /// K or V.
-    pub side: KvSide,
-    /// The head, from 0.
-    pub head: u32,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-impl KvFault {
-    /// What a word of the buffer of faults says; 0 is none.
-    pub const fn from_word(word: u32) -> Option<Self> {
-        if word == 0 {
-            return None;
-        }
-        let key = !word;
-        let side = if key >> 11 & 1 == 0 { KvSide::K } else { KvSide::V };
-        let fault = if key & 1 == 0 { Fault::NonFinite } else { Fault::Overflow };
-        Some(Self { token: key >> 12, side, head: key >> 1 & 0x3ff, fault })
-    }
-
-    /// The word that says this.
-    pub const fn to_word(self) -> u32 {
-        let side = matches!(self.side, KvSide::V) as u32;
-        !(self.token << 12 | side << 11 | self.head << 1 | matches!(self.fault, Fault::Overflow) as u32)
-    }
-}
 
 /// Heads of one side that are to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -86,12 +54,18 @@ pub fn kernel(kv_type: KvType) -> &'static Kernel {
     if kv_type.is_coded() { &kv::kv_encode::KERNEL } else { &kv::kv_encode_f16::KERNEL }
 }
 
-/// The variant that suits `gpu` for storing `kv_type`; `whole` if all head sizes are multiples of 128.
+/// The variant that suits `gpu` for storing heads of such sizes as `kv_type`.
 ///
 /// # Errors
 /// None: there is one for every device.
-pub fn variant(gpu: &Gpu, kv_type: KvType, whole: bool) -> Result<&'static Variant, GpuError> {
-    super::pick(gpu, kernel(kv_type), kv_type, whole && kv_type.is_coded())
+pub fn variant(gpu: &Gpu, kv_type: KvType, sizes: HeadSizes) -> Result<&'static Variant, GpuError> {
+    super::pick(gpu, kernel(kv_type), kv_type, sizes)
+}
+
+/// The grid of `h128` variants: two heads of a token in a workgroup; y and z together are the tokens.
+fn grid_128(tokens: u32, heads: u32) -> Grid {
+    let Grid { x, y, .. } = Grid::linear(tokens);
+    Grid { x: heads.div_ceil(2), y: x, z: y }
 }
 
 impl<'a> KvEncode<'a> {
@@ -103,15 +77,15 @@ impl<'a> KvEncode<'a> {
         self.record_with(recorder, variant)
     }
 
-    /// Like [`KvEncode::record`], with the variants that `choose` names; it is told whether all head sizes are
-    /// multiples of 128, which `whole` variants need.
+    /// Like [`KvEncode::record`], with the variants that `choose` names; it is told what `whole32` and `h128` variants
+    /// count on.
     ///
     /// # Errors
     /// As [`KvEncode::record`].
     pub fn record_with(
         &self,
         recorder: &mut Recorder<'_>,
-        choose: impl Fn(&Gpu, KvType, bool) -> Result<&'static Variant, GpuError>,
+        choose: impl Fn(&Gpu, KvType, HeadSizes) -> Result<&'static Variant, GpuError>,
     ) -> Result<(), GpuError> {
         let gpu = recorder.gpu();
         if let Some(reason) = self.problem() {
@@ -119,15 +93,15 @@ impl<'a> KvEncode<'a> {
         }
         match (&self.k, &self.v) {
             (Some(k), Some(v)) if k.layout.kv_type == v.layout.kv_type => {
-                let whole = [k, v].iter().all(|h| h.layout.head_dim.is_multiple_of(128));
-                let variant = choose(gpu, k.layout.kv_type, whole)?;
+                let sizes = HeadSizes::of([k, v].into_iter().map(|h| h.layout.head_dim));
+                let variant = choose(gpu, k.layout.kv_type, sizes)?;
                 self.dispatch(recorder, variant, [k, v], 2, KvSide::K)
             }
             (k, v) => {
                 for (heads, side) in [(k, KvSide::K), (v, KvSide::V)] {
                     if let Some(heads) = heads {
-                        let whole = heads.layout.head_dim.is_multiple_of(128);
-                        let variant = choose(gpu, heads.layout.kv_type, whole)?;
+                        let sizes = HeadSizes::of(std::iter::once(heads.layout.head_dim));
+                        let variant = choose(gpu, heads.layout.kv_type, sizes)?;
                         self.dispatch(recorder, variant, [heads, heads], 1, side)?;
                     }
                 }
@@ -174,6 +148,16 @@ impl<'a> KvEncode<'a> {
         if self.tokens == 0 || layout.n_heads == 0 {
             return Ok(());
         }
+        let sizes = HeadSizes::of(heads.iter().map(|h| h.layout.head_dim));
+        let fits = match variant.name.rsplit(',').next() {
+            Some("h128") => sizes == HeadSizes::H128,
+            Some("whole32") => sizes != HeadSizes::Any,
+            _ => true,
+        };
+        if !fits {
+            let [k, v] = heads.map(|h| h.layout.head_dim);
+            return Err(recorder.gpu().call(variant.label, format!("it is not for heads of {k} and {v} values")));
+        }
         let width = vector(layout);
         let params = KvEncodeParams {
             tokens: self.tokens,
@@ -191,7 +175,10 @@ impl<'a> KvEncode<'a> {
             fault: self.fault,
             ..KvEncodeParams::default()
         };
-        let grid = Grid::items(self.tokens * sides * params.heads * lanes(variant), WORKGROUP);
+        let grid = match variant.name.ends_with("h128") {
+            true => grid_128(self.tokens, sides * params.heads),
+            false => Grid::items(self.tokens * sides * params.heads * lanes(variant), WORKGROUP),
+        };
         let [k, v] = heads.map(|h| h.rows.bind);
         let (slots, pool, faults) = (self.slots, self.pool.bind, self.faults);
         if layout.kv_type.is_coded() {
@@ -207,19 +194,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_survives_its_word_and_the_first_has_the_largest() {
-        let fault = |token, side, head, fault| KvFault { token, side, head, fault };
-        let ordered = [
-            fault(0, KvSide::K, 0, Fault::NonFinite),
-            fault(0, KvSide::K, 1023, Fault::Overflow),
-            fault(0, KvSide::V, 0, Fault::Overflow),
-            fault(7, KvSide::K, 3, Fault::NonFinite),
-            fault((1 << 20) - 1, KvSide::V, 1022, Fault::Overflow),
-        ];
-        for f in ordered {
-            assert_eq!(KvFault::from_word(f.to_word()), Some(f));
-        }
-        assert!(ordered.map(KvFault::to_word).is_sorted_by(|a, b| a > b));
-        assert_eq!(KvFault::from_word(0), None);
+    fn grids_by_token_have_room_for_all() {
+        assert_eq!(grid_128(1, 16), Grid { x: 8, y: 1, z: 1 });
+        assert_eq!(grid_128(512, 3), Grid { x: 2, y: 512, z: 1 });
+        let Grid { y, z, .. } = grid_128(MOST.0, 2);
+        assert!(y <= 65535 && y * z >= MOST.0);
     }
 }

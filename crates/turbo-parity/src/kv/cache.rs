@@ -21,19 +21,23 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Every head size that `variant` takes once as K with `n_heads` heads; `tokens` tokens times 11 in all.
+    /// Every head size that `variant` takes once as K with `n_heads` heads or one more; `tokens` tokens times 11 in all.
     pub(super) fn all(variant: &Variant, n_heads: usize, tokens: usize) -> impl Iterator<Item = Self> {
         let kv_type = kv_type(variant);
-        let whole = variant.name.ends_with("whole32");
+        let (whole, h128) = (variant.name.ends_with("whole32"), variant.name.ends_with("h128"));
         let mut sizes = HEAD_DIMS.to_vec();
         sizes.retain(|d| !whole || d % 128 == 0);
-        if kv_type == KvType::F16 {
+        if h128 {
+            sizes = vec![128; 2];
+        }
+        if kv_type == KvType::F16 && !h128 {
             // Any even size.
             sizes[0] = 18;
         }
         let tokens = (tokens * HEAD_DIMS.len()).div_ceil(sizes.len());
         (0..sizes.len()).filter_map(move |i| {
-            let layout = |d: usize| SideLayout::new(kv_type, n_heads, d).ok();
+            // Odd numbers of heads too: some grids do two at a time.
+            let layout = |d: usize| SideLayout::new(kv_type, n_heads + i % 2, d).ok();
             let (k, v) = (layout(sizes[i])?, layout(sizes[(i + 4) % sizes.len()])?);
             let block_words = k.block_words() + v.block_words();
             let side = |layout, offset| CacheSide { layout, block_words, offset };
