@@ -28,6 +28,16 @@ pub(crate) fn progress(wanted: bool, total: u64, what: &'static str) -> Progress
     ProgressBar::new(total).with_style(style).with_message(what)
 }
 
+/// A sign of life with a count on standard error, if that is a terminal, where the end is not known.
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {pos} done, {elapsed} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style).with_message(what)
+}
+
 /// An empty table with these headings, or with none.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();

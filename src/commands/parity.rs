@@ -17,9 +17,10 @@ use crate::{gpu, ui};
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     let labels = turbo_parity::labels(args.only.as_deref());
     if labels.is_empty() {
-        let kernels: Vec<&str> = turbo_parity::ALL.iter().map(|parity| parity.kernel().name).collect();
+        let name = |kernel: &turbo_wgsl::Kernel| format!("{}/{}", kernel.family, kernel.name);
+        let kernels: Vec<String> = turbo_parity::ALL.iter().map(|parity| name(parity.kernel())).collect();
         let only = args.only.as_deref().unwrap_or_default();
-        bail!("no kernel[variant] contains {only:?}: the kernels are {}", kernels.join(", "));
+        bail!("no variant contains {only:?}: the kernels are {}", kernels.join(", "));
     }
     let adapters = gpu::choose_several(&args.device, "parity")?;
     let mut results = Vec::new();

@@ -141,3 +141,54 @@ pub(super) fn total(rows: &[Row], seconds: f64) -> String {
         Verdict::NotRun => format!("{counts}: nothing was compared."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kernel: &str, variant: &'static str, verdict: Verdict) -> Row {
+        let ran = verdict != Verdict::NotRun;
+        Row {
+            kernel: kernel.into(),
+            variant,
+            class: "exact",
+            cases: u64::from(ran) * 2,
+            vectors: u64::from(ran) * 100,
+            mismatches: u64::from(verdict == Verdict::Fail),
+            nmse: None,
+            bound: None,
+            verdict,
+            not_run: (!ran).then(|| "it has no subgroup operations".into()),
+            error: None,
+            first: None,
+            seconds: 0.0,
+        }
+    }
+
+    /// The cells of a table's lines that start with `kernel`.
+    fn cells(table: &Table, kernel: &str) -> Vec<String> {
+        let text = table.to_string();
+        let line = text.lines().find(|line| line.trim_start().starts_with(kernel)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn variants_of_a_kernel_are_summed_up() {
+        let rows = [
+            row("kv/rotate", "n16", Verdict::Ok),
+            row("kv/rotate", "n16,subgroup", Verdict::NotRun),
+            row("kv/kv_encode", "turbo4", Verdict::Ok),
+            row("kv/kv_encode", "turbo3", Verdict::Fail),
+        ];
+        let table = kernels(&rows);
+        assert_eq!(cells(&table, "kv/rotate"), ["kv/rotate", "exact", "1", "of", "2", "2", "100", "0", "ok"]);
+        assert_eq!(cells(&table, "kv/kv_encode"), ["kv/kv_encode", "exact", "2", "4", "200", "1", "FAIL"]);
+        let all = variants(&rows).to_string();
+        assert!(all.contains("n16,subgroup") && all.contains("not run"), "{all}");
+        assert_eq!(notes(&rows, false), ["not run: 1 variant, it has no subgroup operations"]);
+        assert_eq!(notes(&rows, true), ["not run: 1 variant, it has no subgroup operations: kv/rotate[n16,subgroup]"]);
+        assert_eq!(total(&rows, 1.25), "3 variants, 6 cases, 300 vectors, 1 mismatches in 1.2 s: 1 variants FAIL.");
+        assert!(total(&rows[..1], 1.0).ends_with(": this device computes what the CPU computes."));
+        assert!(total(&rows[1..2], 1.0).ends_with(": nothing was compared."));
+    }
+}
