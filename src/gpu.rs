@@ -68,3 +68,38 @@ pub(crate) fn open(adapter: &Adapter, asked: &str) -> Result<Gpu> {
     }
     Ok(gpu)
 }
+
+/// GPUs that no machine has.
+#[cfg(test)]
+pub(crate) mod fake {
+    use turbo_gpu::{Capabilities, Description, SubgroupSizes, Timestamps};
+
+    /// A usable GPU without immediates.
+    pub(crate) fn gpu(index: usize, name: &str, backend: &'static str, kind: &'static str) -> Description {
+        let capabilities = Capabilities {
+            f16: true,
+            subgroup: Some(SubgroupSizes { min: 8, max: 32 }),
+            coop_matrix: Vec::new(),
+            immediate_bytes: 0,
+            timestamps: Timestamps::None,
+            pipeline_cache: false,
+            max_buffer_bytes: 1 << 30,
+            max_binding_bytes: 1 << 30,
+            max_storage_buffers: 8,
+            workgroup_bytes: 32768,
+            invocations: 1024,
+            storage_alignment: 32,
+            uniform_alignment: 32,
+        };
+        Description {
+            index,
+            name: name.to_owned(),
+            backend,
+            kind,
+            driver: "Driver 7".to_owned(),
+            refused: None,
+            same_as: None,
+            capabilities,
+        }
+    }
+}

@@ -48,7 +48,7 @@ fn compare(args: &ParityArgs, adapter: &Adapter, labels: &[&'static str]) -> Res
     let opened = gpu::open(adapter, &args.device)?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     if effort == Effort::Full && device.kind == "software" {
-        eprintln!("         everything takes hours on a software adapter; --quick takes minutes");
+        eprintln!("         a software adapter takes long for all of this; --quick tries less");
     }
     let started = Instant::now();
     let (rows, lost) = try_all(args, &opened, effort, labels);

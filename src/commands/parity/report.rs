@@ -7,6 +7,8 @@ use turbo_gpu::Description;
 use turbo_parity::{Row, Verdict};
 use turbo_wgsl::ParamsMode;
 
+use crate::ui;
+
 /// The result of one device.
 #[derive(Serialize)]
 pub(super) struct DeviceReport {
@@ -99,40 +101,18 @@ pub(super) fn failure(device: &Description, failed: &[&Row]) -> Option<String> {
     let count = labels.len();
     let rest = if count > 8 { format!(" and {} more", count - 8) } else { String::new() };
     labels.truncate(8);
-    Some(format!("{device} fails {count} variant{}: {}{rest}", if count == 1 { "" } else { "s" }, labels.join(", ")))
+    let failed = ui::count(count as u64, "variant", "variants");
+    Some(format!("{device} fails {failed}: {}{rest}", labels.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use turbo_gpu::{Capabilities, SubgroupSizes, Timestamps};
+    use crate::gpu::fake;
     use turbo_parity::Outcome;
 
     fn device() -> Description {
-        Description {
-            index: 1,
-            name: "Some GPU".into(),
-            backend: "metal",
-            kind: "integrated GPU",
-            driver: "Driver 7".into(),
-            refused: None,
-            same_as: None,
-            capabilities: Capabilities {
-                f16: true,
-                subgroup: Some(SubgroupSizes { min: 8, max: 32 }),
-                coop_matrix: Vec::new(),
-                immediate_bytes: 0,
-                timestamps: Timestamps::None,
-                pipeline_cache: false,
-                max_buffer_bytes: 1 << 30,
-                max_binding_bytes: 1 << 30,
-                max_storage_buffers: 8,
-                workgroup_bytes: 32768,
-                invocations: 1024,
-                storage_alignment: 32,
-                uniform_alignment: 32,
-            },
-        }
+        fake::gpu(1, "Some GPU", "metal", "integrated GPU")
     }
 
     fn row() -> Row {
