@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod gpu;
 
-pub(crate) use gpu::ParityArgs;
+pub(crate) use gpu::{BenchArgs, ParityArgs};
 use turbo_quant::KvType;
 
 /// The environment variable that a flag is read from: ours if it is set, else llama.cpp's name for the same thing.
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Compare every GPU kernel with the CPU, to the bit, on your own GPU
     Parity(ParityArgs),
+    /// Time every GPU kernel, and its share of the memory bandwidth
+    BenchKernels(BenchArgs),
 }
 
 /// Which model, where, and with which KV cache.

@@ -10,16 +10,14 @@ const ADAPTER_VARIABLE: &str = "WGPU_ADAPTER_NAME";
 /// [`turbo_gpu::find`] reads it.
 pub(crate) fn choose(asked: &str, command: &str) -> Result<Adapter> {
     refuse_cpu(asked, command)?;
-    let found = turbo_gpu::find(asked);
+    let error = match turbo_gpu::find(asked) {
+        Ok(adapter) => return Ok(adapter),
+        Err(error) => error,
+    };
+    let all = all(command)?;
     let named = std::env::var_os(ADAPTER_VARIABLE).is_some_and(|name| !name.is_empty());
-    if asked != "auto" || named || found.is_ok() {
-        return Ok(found?);
-    }
-    let software = turbo_gpu::adapters().into_iter().find(|adapter| adapter.description.refused.is_none());
-    match (software, found) {
-        (Some(adapter), _) => Ok(adapter),
-        (None, found) => Ok(found?),
-    }
+    let usable = all.into_iter().find(|adapter| asked == "auto" && !named && adapter.description.refused.is_none());
+    usable.ok_or_else(|| error.into())
 }
 
 /// Every GPU that is not refused, or the one that `asked` names.
@@ -28,15 +26,26 @@ pub(crate) fn choose_several(asked: &str, command: &str) -> Result<Vec<Adapter>>
         return Ok(vec![choose(asked, command)?]);
     }
     let (usable, refused): (Vec<_>, Vec<_>) =
-        turbo_gpu::adapters().into_iter().partition(|adapter| adapter.description.refused.is_none());
+        all(command)?.into_iter().partition(|adapter| adapter.description.refused.is_none());
     for Description { index, name, refused, .. } in refused.iter().map(|adapter| &adapter.description) {
         eprintln!("skipped  {index}: {name}: {}", refused.as_deref().unwrap_or_default());
     }
     if usable.is_empty() {
-        // Says what there is instead.
-        turbo_gpu::find("gpu")?;
+        bail!("every GPU of this machine is refused: `turbo-wgpu devices` says why");
     }
     Ok(usable)
+}
+
+/// What there is, of which there must be some.
+fn all(command: &str) -> Result<Vec<Adapter>> {
+    let adapters = turbo_gpu::adapters();
+    if adapters.is_empty() {
+        bail!(
+            "{command} needs a GPU, and no Vulkan, Metal, DX12 or GL driver was found on this machine: a software one \
+             will do (on Debian the package mesa-vulkan-drivers)"
+        );
+    }
+    Ok(adapters)
 }
 
 fn refuse_cpu(asked: &str, command: &str) -> Result<()> {
@@ -58,4 +67,39 @@ pub(crate) fn open(adapter: &Adapter, asked: &str) -> Result<Gpu> {
         eprintln!("         a CPU that plays a GPU: no other was found (`turbo-wgpu devices` lists all)");
     }
     Ok(gpu)
+}
+
+/// GPUs that no machine has.
+#[cfg(test)]
+pub(crate) mod fake {
+    use turbo_gpu::{Capabilities, Description, SubgroupSizes, Timestamps};
+
+    /// A usable GPU without immediates.
+    pub(crate) fn gpu(index: usize, name: &str, backend: &'static str, kind: &'static str) -> Description {
+        let capabilities = Capabilities {
+            f16: true,
+            subgroup: Some(SubgroupSizes { min: 8, max: 32 }),
+            coop_matrix: Vec::new(),
+            immediate_bytes: 0,
+            timestamps: Timestamps::None,
+            pipeline_cache: false,
+            max_buffer_bytes: 1 << 30,
+            max_binding_bytes: 1 << 30,
+            max_storage_buffers: 8,
+            workgroup_bytes: 32768,
+            invocations: 1024,
+            storage_alignment: 32,
+            uniform_alignment: 32,
+        };
+        Description {
+            index,
+            name: name.to_owned(),
+            backend,
+            kind,
+            driver: "Driver 7".to_owned(),
+            refused: None,
+            same_as: None,
+            capabilities,
+        }
+    }
 }

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Show(args) => commands::show::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Parity(args) => commands::parity::run(&args),
+        Command::BenchKernels(args) => commands::bench_kernels::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use comfy_table::Table;
+use comfy_table::{LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Log lines go to standard error; `RUST_LOG` chooses them, warnings by default.
@@ -28,10 +28,26 @@ pub(crate) fn progress(wanted: bool, total: u64, what: &'static str) -> Progress
     ProgressBar::new(total).with_style(style).with_message(what)
 }
 
+/// A sign of life with a count on standard error, if that is a terminal, where the end is not known.
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {pos} done, {elapsed} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style).with_message(what)
+}
+
+/// Lines around the rows and under the heading, none between.
+const TABLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
 /// An empty table with these headings, or with none.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(TABLE);
     if !header.is_empty() {
         table.set_header(header);
     }
@@ -48,6 +64,11 @@ pub(crate) fn bytes(n: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
+}
+
+/// A number of things: `1 variant`, `2 variants`.
+pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// An error with its causes in one line, without causes that the text before already contains.
@@ -73,6 +94,12 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_agree_with_their_words() {
+        assert_eq!(super::count(1, "box", "boxes"), "1 box");
+        assert_eq!(super::count(0, "box", "boxes"), "0 boxes");
+    }
+
     #[test]
     fn sizes_are_short() {
         assert_eq!(super::bytes(512), "512 B");

@@ -115,7 +115,7 @@ fn notes(gpus: &[Description]) -> Vec<String> {
         }
     }
     let usable = |gpu: &&Description| gpu.refused.is_none();
-    let best = gpus.iter().filter(usable).find(|gpu| gpu.kind != "software").or(gpus.iter().find(usable));
+    let best = gpus.iter().find(|gpu| usable(gpu) && gpu.kind != "software").or_else(|| gpus.iter().find(usable));
     lines.push("models run on cpu".into());
     lines.push(best.map_or_else(
         || "no GPU can be used: parity and bench-kernels need one".into(),
@@ -162,5 +162,51 @@ fn dot4_path(backend: &str) -> &'static str {
         "dx12" => "instruction from shader model 6.4",
         "metal" => "4 products",
         _ => "bit operations",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::fake;
+    use turbo_gpu::CoopMatrix;
+
+    #[test]
+    fn notes_name_refused_and_doubled_devices_and_the_chosen_one() {
+        let mut gpus = [
+            fake::gpu(0, "Old Card", "vulkan", "discrete GPU"),
+            fake::gpu(1, "llvmpipe", "vulkan", "software"),
+            fake::gpu(2, "Good Card", "vulkan", "integrated GPU"),
+            fake::gpu(3, "Good Card/SSE2", "gl", "integrated GPU"),
+        ];
+        gpus[0].refused = Some("max_buffer_size is 1024, needed is 134217728".into());
+        gpus[3].same_as = Some(2);
+        assert_eq!(
+            notes(&gpus),
+            [
+                "0 is refused: max_buffer_size is 1024, needed is 134217728",
+                "3 is 2 again, through gl",
+                "models run on cpu",
+                "parity and bench-kernels run on 2 unless --device names another",
+            ]
+        );
+        assert!(notes(&gpus[..2])[2].contains("run on 1 unless"), "a software one where there is nothing else");
+        assert_eq!(notes(&gpus[..1])[2], "no GPU can be used: parity and bench-kernels need one");
+    }
+
+    #[test]
+    fn every_decision_is_shown() {
+        let mut gpu = fake::gpu(0, "Card", "metal", "integrated GPU");
+        let matrix = CoopMatrix { m: 8, n: 8, k: 8, ab: "f16", c: "f32" };
+        gpu.capabilities.coop_matrix = vec![matrix, matrix];
+        let text = decisions(std::slice::from_ref(&gpu)).to_string();
+        for part in
+            ["8 to 32", "8x8x8 f16 to f32", "4 products", "uniforms", "1.0 GiB", "32.0 KiB", "1024", "yes", "no"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let json = json(&gpu).unwrap();
+        let fields = (&json["dot4i8"], &json["params"], &json["capabilities"]["subgroup"]["max"], &json["models"]);
+        assert_eq!(fields, (&"4 products".into(), &"uniforms".into(), &32.into(), &false.into()));
     }
 }

@@ -17,9 +17,10 @@ use crate::{gpu, ui};
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     let labels = turbo_parity::labels(args.only.as_deref());
     if labels.is_empty() {
-        let kernels: Vec<&str> = turbo_parity::ALL.iter().map(|parity| parity.kernel().name).collect();
+        let name = |kernel: &turbo_wgsl::Kernel| format!("{}/{}", kernel.family, kernel.name);
+        let kernels: Vec<String> = turbo_parity::ALL.iter().map(|parity| name(parity.kernel())).collect();
         let only = args.only.as_deref().unwrap_or_default();
-        bail!("no kernel[variant] contains {only:?}: the kernels are {}", kernels.join(", "));
+        bail!("no variant contains {only:?}: the kernels are {}", kernels.join(", "));
     }
     let adapters = gpu::choose_several(&args.device, "parity")?;
     let mut results = Vec::new();
@@ -47,7 +48,7 @@ fn compare(args: &ParityArgs, adapter: &Adapter, labels: &[&'static str]) -> Res
     let opened = gpu::open(adapter, &args.device)?;
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     if effort == Effort::Full && device.kind == "software" {
-        eprintln!("         everything takes hours on a software adapter; --quick takes minutes");
+        eprintln!("         a software adapter takes long for all of this; --quick tries less");
     }
     let started = Instant::now();
     let (rows, lost) = try_all(args, &opened, effort, labels);

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod commands;
+mod gpu;
 mod memory;
 mod program;
 mod refusals;

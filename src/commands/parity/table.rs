@@ -10,9 +10,9 @@ use crate::ui;
 /// Sums over rows.
 #[derive(Default)]
 struct Sum {
-    variants: usize,
-    ran: usize,
-    failed: usize,
+    variants: u64,
+    ran: u64,
+    failed: u64,
     cases: u64,
     vectors: u64,
     mismatches: u64,
@@ -24,8 +24,8 @@ impl Sum {
         let mut sum = Self::default();
         for row in rows {
             sum.variants += 1;
-            sum.ran += usize::from(row.verdict != Verdict::NotRun);
-            sum.failed += usize::from(row.verdict == Verdict::Fail);
+            sum.ran += u64::from(row.verdict != Verdict::NotRun);
+            sum.failed += u64::from(row.verdict == Verdict::Fail);
             sum.cases += row.cases;
             sum.vectors += row.vectors;
             sum.mismatches += row.mismatches;
@@ -121,9 +121,9 @@ pub(super) fn notes(rows: &[Row], verbose: bool) -> Vec<String> {
         }
     }
     let line = |(reason, labels): (&str, Vec<String>)| {
-        let count = labels.len();
+        let count = ui::count(labels.len() as u64, "variant", "variants");
         let list = if verbose { format!(": {}", labels.join(" ")) } else { String::new() };
-        format!("not run: {count} variant{}, {reason}{list}", if count == 1 { "" } else { "s" })
+        format!("not run: {count}, {reason}{list}")
     };
     reasons.into_iter().map(line).collect()
 }
@@ -132,12 +132,66 @@ pub(super) fn notes(rows: &[Row], verbose: bool) -> Vec<String> {
 pub(super) fn total(rows: &[Row], seconds: f64) -> String {
     let sum = Sum::of(rows);
     let counts = format!(
-        "{} variants, {} cases, {} vectors, {} mismatches in {seconds:.1} s",
-        sum.ran, sum.cases, sum.vectors, sum.mismatches
+        "{}, {}, {}, {} in {seconds:.1} s",
+        ui::count(sum.ran, "variant", "variants"),
+        ui::count(sum.cases, "case", "cases"),
+        ui::count(sum.vectors, "vector", "vectors"),
+        ui::count(sum.mismatches, "mismatch", "mismatches"),
     );
     match sum.verdict() {
         Verdict::Ok => format!("{counts}: this device computes what the CPU computes."),
-        Verdict::Fail => format!("{counts}: {} variants FAIL.", sum.failed),
+        Verdict::Fail => format!("{counts}: {}.", ui::count(sum.failed, "variant FAILS", "variants FAIL")),
         Verdict::NotRun => format!("{counts}: nothing was compared."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kernel: &str, variant: &'static str, verdict: Verdict) -> Row {
+        let ran = verdict != Verdict::NotRun;
+        Row {
+            kernel: kernel.into(),
+            variant,
+            class: "exact",
+            cases: u64::from(ran) * 2,
+            vectors: u64::from(ran) * 100,
+            mismatches: u64::from(verdict == Verdict::Fail),
+            nmse: None,
+            bound: None,
+            verdict,
+            not_run: (!ran).then(|| "it has no subgroup operations".into()),
+            error: None,
+            first: None,
+            seconds: 0.0,
+        }
+    }
+
+    /// The cells of a table's lines that start with `kernel`.
+    fn cells(table: &Table, kernel: &str) -> Vec<String> {
+        let text = table.to_string();
+        let line = text.lines().find(|line| line.trim_start().starts_with(kernel)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn variants_of_a_kernel_are_summed_up() {
+        let rows = [
+            row("kv/rotate", "n16", Verdict::Ok),
+            row("kv/rotate", "n16,subgroup", Verdict::NotRun),
+            row("kv/kv_encode", "turbo4", Verdict::Ok),
+            row("kv/kv_encode", "turbo3", Verdict::Fail),
+        ];
+        let table = kernels(&rows);
+        assert_eq!(cells(&table, "kv/rotate"), ["kv/rotate", "exact", "1", "of", "2", "2", "100", "0", "ok"]);
+        assert_eq!(cells(&table, "kv/kv_encode"), ["kv/kv_encode", "exact", "2", "4", "200", "1", "FAIL"]);
+        let all = variants(&rows).to_string();
+        assert!(all.contains("n16,subgroup") && all.contains("not run"), "{all}");
+        assert_eq!(notes(&rows, false), ["not run: 1 variant, it has no subgroup operations"]);
+        assert_eq!(notes(&rows, true), ["not run: 1 variant, it has no subgroup operations: kv/rotate[n16,subgroup]"]);
+        assert_eq!(total(&rows, 1.25), "3 variants, 6 cases, 300 vectors, 1 mismatch in 1.2 s: 1 variant FAILS.");
+        assert!(total(&rows[..1], 1.0).ends_with(": this device computes what the CPU computes."));
+        assert!(total(&rows[1..2], 1.0).ends_with(": nothing was compared."));
     }
 }
