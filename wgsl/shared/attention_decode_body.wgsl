@@ -69,6 +69,7 @@
 #endif
 @group(0) @binding(5) var<storage, read> v_pool: array<u32>;
 @group(0) @binding(6) var<storage, read_write> partials: array<u32>;
+@group(0) @binding(7) var<storage, read> key_bias: array<i32>;
 #params AttentionParams
 
 const ABSENT = 0xffffffffu;
@@ -109,6 +110,22 @@ fn find_rows(sequence: Sequence, kv_head: u32, first: u32, t: u32) {
     } else {
         rows[t] = vec3<u32>(ABSENT, 0u, 0u);
     }
+}
+
+// Adds what the keys' bias gives, if there is one, to the scores of a chunk's keys.
+fn with_key_bias(stored: Scores, slot: u32, t: u32) -> Scores {
+    var scores = stored;
+    if params.key_bias != 0u {
+#repeat R ROWS
+        {
+            let index = rows[R].x;
+            let at = select(index, 0u, index == ABSENT) * params.key_bias + slot * CHUNK + t;
+            let part = vec4<i32>(key_bias[at], key_bias[at + TILE], key_bias[at + 2u * TILE], key_bias[at + 3u * TILE]);
+            scores.row[R] += part;
+        }
+#end
+    }
+    return scores;
 }
 
 @compute @workgroup_size(64)
@@ -161,7 +178,7 @@ fn main(
         let blocks = vec4<u32>(tables[known.x], tables[known.y], tables[known.z], tables[known.w]);
         let k_units = blocks * params.k_block + vec4<u32>(params.k_first + kv_head * params.k_unit);
         let v_units = blocks * params.v_block + vec4<u32>(params.v_first + kv_head * params.v_unit);
-        let scores = key_scores(k_units, t);
+        let scores = with_key_bias(key_scores(k_units, t), chunk - first_chunk, t);
         let position = tile * TILE + vec4<u32>(t);
         add_values(scores, position, v_units, chunk - first_chunk, t, lane);
         workgroupBarrier();

@@ -30,6 +30,7 @@ struct AttentionParams {
     v_blocks: u32,
     rows: u32,
     sinks: u32,
+    key_bias: u32,
 }
 
 // One sequence: its query tokens are `first` .. `first + tokens`, the first one at position `start`; its block table

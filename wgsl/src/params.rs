@@ -154,4 +154,40 @@ pub struct AttentionParams {
     pub rows: u32,
     /// 1 if there are attention sinks.
     pub sinks: u32,
+    /// Parts of scores of a row that `attention/key_bias` makes: 256 for each of its slots; 0 without a key bias.
+    pub key_bias: u32,
+}
+
+/// Params of `attention/key_bias`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct KeyBiasParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Number of sequences.
+    pub sequences: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// Query heads of a K/V head.
+    pub group: u32,
+    /// Values of a K head.
+    pub head_dim: u32,
+    /// Values of a K head that are rotated, from its start on.
+    pub rotated: u32,
+    /// Pairs that are fast.
+    pub fast: u32,
+    /// All pairs, the slow ones padded.
+    pub width: u32,
+    /// A query sees the last so many positions; 0: all.
+    pub window: u32,
+    /// First row that is done.
+    pub first_row: u32,
+    /// Number of rows.
+    pub rows: u32,
+    /// Chunks of a row in the result.
+    pub slots: u32,
+    /// Chunks that are done.
+    pub spans: u32,
+    /// f32 nearest softmax scale * log2(e).
+    pub score_factor: f32,
 }

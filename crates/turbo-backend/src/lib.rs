@@ -4,6 +4,7 @@
 //! plan's steps on them.
 
 mod backend;
+pub mod key_bias;
 mod kv;
 pub mod plan;
 mod plan_fmt;

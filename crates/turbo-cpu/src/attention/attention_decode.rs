@@ -7,37 +7,25 @@ use turbo_quant::KvType;
 use turbo_quant::kv::{Fault, levels_head};
 use turbo_quant::turbo::exact::f32_from_f16;
 
-use super::exact::bias::{Factors, bias_score, column_factors, factors};
 use super::exact::cap::SoftCap;
 use super::exact::score::block_score;
 use super::exact::state::State;
 use super::exact::tile::{NARROW, ScaleParts, WIDE, WeightWidth, denominator, powers, weighted_sum, weights};
+use super::key_bias::BiasQuery;
 use super::query_codes::{QueryCodes, query_codes};
 use super::twin::{HeadCache, HeadQuery};
 
 /// A query for coded keys.
 pub(super) struct CodedQuery {
     codes: QueryCodes,
-    bias: Option<Bias>,
+    bias: Option<BiasQuery>,
     cap: Option<SoftCap>,
-}
-
-/// A prepared query of a slot with a key bias: factors of the cosines and sines of the pairs, and the rest.
-struct Bias {
-    a: Vec<f32>,
-    c: Vec<f32>,
-    factors: Factors,
 }
 
 impl CodedQuery {
     pub(super) fn new(cache: &HeadCache<'_>, query: &HeadQuery<'_>) -> Result<Self, Fault> {
         let codes = query_codes(cache.layer.k.kv_type, query.scale, query.q)?;
-        let scale = (f64::from(query.scale) * std::f64::consts::LOG2_E) as f32;
-        let bias = cache.key_bias.map(|table| {
-            let (mut a, mut c) = (vec![0.0; table.turns.width()], vec![0.0; table.turns.width()]);
-            let factors = factors(table, cache.kv_head, query.q, scale, &mut a, &mut c);
-            Bias { a, c, factors }
-        });
+        let bias = cache.key_bias.map(|table| BiasQuery::new(table, cache.kv_head, query.scale, query.q));
         Ok(Self { codes, bias, cap: query.soft_cap.map(SoftCap::new) })
     }
 
@@ -45,11 +33,8 @@ impl CodedQuery {
     pub(super) fn scores(&self, cache: &HeadCache<'_>, tile: usize, keys: Range<usize>) -> Vec<i32> {
         let QueryCodes { codes, mults } = &self.codes;
         let mut scores: Vec<i32> = keys.clone().map(|t| coded_score(cache, codes, mults, tile, t)).collect();
-        if let (Some(table), Some(Bias { a, c, factors })) = (cache.key_bias, &self.bias) {
-            let columns = column_factors(table, tile, a, c, *factors);
-            for (score, t) in scores.iter_mut().zip(keys) {
-                *score += bias_score(table, &columns, t, factors.mult);
-            }
+        if let (Some(table), Some(bias)) = (cache.key_bias, &self.bias) {
+            scores.iter_mut().zip(bias.scores(table, tile, keys)).for_each(|(score, part)| *score += part);
         }
         if let Some(cap) = &self.cap {
             scores.iter_mut().for_each(|s| *s = cap.apply(*s));

@@ -28,9 +28,9 @@ mod span;
 mod tiles;
 mod write;
 
-pub use key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 pub use run::{attention, attention_with};
 pub use simd::Simd;
+pub use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 pub use write::{KvFault, KvSide, kv_write};
 
 use turbo_backend::KvLayer;

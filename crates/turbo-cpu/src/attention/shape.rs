@@ -9,8 +9,8 @@ use turbo_quant::kv::block_shift;
 use super::AttentionJob;
 use super::exact::cap::SoftCap;
 use super::exact::tile::{NARROW, WIDE, WeightWidth};
-use super::key_bias::KeyBiasTable;
 use super::simd::{BiasTile, LANES, Simd, Unpack};
+use turbo_backend::key_bias::KeyBiasTable;
 
 /// The read-only side of a job, with what follows from it.
 pub(super) struct Shape<'a> {

@@ -11,8 +11,8 @@ use turbo_quant::kv::Fault;
 
 use super::attention_decode::CodedQuery;
 use super::attention_decode_f16::PlainQuery;
-use super::key_bias::KeyBiasTable;
 use super::{attention_combine, attention_combine_f16, attention_decode, attention_decode_f16};
+use turbo_backend::key_bias::KeyBiasTable;
 
 /// The cache of one K/V head of one sequence.
 #[derive(Clone, Copy, Debug)]

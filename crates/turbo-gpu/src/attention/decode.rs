@@ -6,6 +6,7 @@ use turbo_quant::KvType;
 use turbo_wgsl::params::AttentionParams;
 use turbo_wgsl::{Variant, attention};
 
+use super::key_bias::{KeyBias, KeyBiasTables};
 use crate::buffer::{Bind, Buffer};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -47,6 +48,8 @@ pub struct Scratch {
     codes: Buffer<u32>,
     mults: Buffer<f32>,
     partials: Buffer<u32>,
+    key_bias: Option<Buffer<i32>>,
+    rows: u32,
     slots: u32,
 }
 
@@ -61,8 +64,19 @@ impl Scratch {
             codes: gpu.buffer("query codes", rows * query_words(layer))?,
             mults: gpu.buffer("query mults", (rows * layer.k.scale_blocks).max(1))?,
             partials: gpu.buffer("attention partials", rows * chunks as usize * partial)?,
+            key_bias: None,
+            rows: rows as u32,
             slots: chunks,
         })
+    }
+
+    /// The same with room for the scores' parts that a key bias gives.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn with_key_bias(self, gpu: &Gpu) -> Result<Self, GpuError> {
+        let parts = (KeyBias::bytes(self.rows, self.slots) / 4).max(1);
+        Ok(Self { key_bias: Some(gpu.buffer("key bias parts", parts as usize)?), ..self })
     }
 }
 
@@ -113,6 +127,8 @@ pub struct AttentionDecode<'a> {
     pub soft_cap: Option<f32>,
     /// A logit per query head that takes part in the softmax without a value.
     pub sinks: Option<Bind<'a>>,
+    /// What the stored keys lack, if anything; the scratch has room for its parts of the scores then.
+    pub key_bias: Option<KeyBiasTables<'a>>,
     /// Hand-over memory.
     pub scratch: &'a Scratch,
     /// A word per row (token, head), set to 1 where a query holds inf or nan; the host clears it. Coded K only.
@@ -213,16 +229,17 @@ impl AttentionDecode<'_> {
             recorder.dispatch(variant, bindings, &params, rows)?;
             queries = codes;
         }
+        let key_bias = self.record_key_bias(recorder)?.unwrap_or(mults);
         let (sequences, tables, partials) = (self.sequences, self.tables, scratch.partials.bind());
         let (k_pool, v_pool) = (self.k.pool.bind, self.v.pool.bind);
         let grid = Grid::linear(params.sequences * params.kv_heads * params.row_groups * params.spans);
         if attention::attention_decode::KERNEL.has(variants.decode) {
             use attention::attention_decode::Bindings;
-            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials };
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials, key_bias };
             recorder.dispatch(variants.decode, bindings, &params, grid)?;
         } else {
             use attention::attention_decode_f16::Bindings;
-            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials };
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials, key_bias };
             recorder.dispatch(variants.decode, bindings, &params, grid)?;
         }
         let (sinks, y) = (self.sinks.unwrap_or(mults), self.out);
@@ -233,6 +250,25 @@ impl AttentionDecode<'_> {
             let bindings = attention::attention_combine_f16::Bindings { sequences, partials, sinks, y };
             recorder.dispatch(variants.combine, bindings, &params, rows)
         }
+    }
+
+    /// Records the kernel that makes the key bias's parts of the scores, if there is one, and says where they are.
+    fn record_key_bias(&self, recorder: &mut Recorder<'_>) -> Result<Option<Bind<'_>>, GpuError> {
+        let (Some(tables), Some(parts)) = (self.key_bias, &self.scratch.key_bias) else { return Ok(None) };
+        let call = KeyBias {
+            tables,
+            n_heads: self.n_heads,
+            known: self.known,
+            sequences: self.sequences,
+            query: self.query,
+            scale: self.scale,
+            window: self.window,
+            rows: 0..self.tokens() * self.n_heads,
+            slots: self.scratch.slots,
+            out: parts.bind(),
+        };
+        call.record(recorder)?;
+        Ok(Some(parts.bind()))
     }
 
     /// Query tokens of all sequences.
@@ -273,6 +309,7 @@ impl AttentionDecode<'_> {
             v_blocks: layer.v.scale_blocks.max(1) as u32,
             rows: self.tokens() * self.n_heads,
             sinks: self.sinks.is_some().into(),
+            key_bias: if self.key_bias.is_some() { self.scratch.slots * CHUNK_TOKENS as u32 } else { 0 },
             ..AttentionParams::default()
         }
     }
@@ -323,6 +360,15 @@ impl AttentionDecode<'_> {
         ] {
             if bytes < needed {
                 return Some(format!("{name} has {bytes} bytes, {needed} are needed"));
+            }
+        }
+        if let Some(KeyBiasTables { slot, .. }) = self.key_bias {
+            if self.scratch.key_bias.is_none() {
+                return Some("scratch has no room for the parts of a key bias".to_owned());
+            }
+            if slot.shape() != (kv_heads, layer.k.head_dim) {
+                let ((found, d), expected) = (slot.shape(), layer.k.head_dim);
+                return Some(format!("a key bias of {found} heads of {d} values for {kv_heads} of {expected}"));
             }
         }
         let sides = [("K", &self.k, &layer.k), ("V", &self.v, &layer.v)];

@@ -1,3 +1,4 @@
 //! Attention over the KV cache, as calls.
 
 pub mod decode;
+pub mod key_bias;

@@ -5,6 +5,7 @@ use std::fmt;
 use turbo_backend::{KvLayer, KvShape, UnsupportedHead};
 use turbo_quant::KvType;
 
+use super::Rotation;
 use crate::Effort;
 
 /// One shape of attention with everything that is needed to try it again.
@@ -28,6 +29,8 @@ pub struct Case {
     pub soft_cap: Option<f32>,
     /// Whether there are attention sinks.
     pub sinks: bool,
+    /// The rotation of a key bias.
+    pub key_bias: Option<Rotation>,
     /// Standard deviation of the logits.
     pub spread: f32,
     /// Chunks of a workgroup.
@@ -55,6 +58,7 @@ impl Case {
             window: None,
             soft_cap: None,
             sinks: false,
+            key_bias: None,
             spread: 2.0,
             span_chunks: 1,
             seed: keys as u64,
@@ -80,6 +84,12 @@ impl Case {
         let sequences = vec![(700, 1), (33, 3), (1, 1)];
         cases.push(Self { sequences, kv_heads: 2, group: 2, window: Some(200), span_chunks: 2, ..new(700) });
         cases.push(Self { sequences: vec![(520, 4)], group: 4, spread: 12.0, span_chunks: 8, ..new(520) });
+        let key_bias = |rotated| Some(Rotation { size: 20.0, ..Rotation::new(rotated) });
+        cases.push(Self { key_bias: key_bias(128), group: 5, ..new(300) });
+        let sequences = vec![(330, 1), (70, 2)];
+        let window = Some(90);
+        let capped = Self { sequences, window, soft_cap: Some(50.0), kv_heads: 2, ..new(330) };
+        cases.push(Self { key_bias: key_bias(64), head_dim: (80, 64), span_chunks: 2, ..capped });
         if effort == Effort::Full {
             cases.extend(Self::more(k, v));
         }
@@ -101,6 +111,7 @@ impl Case {
                     window: (j % 3 == 2).then_some(170),
                     soft_cap: (i % 4 == 3).then_some(50.0),
                     sinks: (i + j) % 5 == 4,
+                    key_bias: ((i + j) % 3 == 1).then(|| Rotation::new(head_dim.0)),
                     spread: [0.3, 1.0, 3.0, 20.0][(i + j) % 4],
                     span_chunks: [1, 2, 8, 64][(i + j) % 4],
                     seed: (i * 16 + j) as u64,

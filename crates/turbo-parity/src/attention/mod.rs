@@ -6,8 +6,10 @@ pub(crate) mod attention_decode;
 pub(crate) mod attention_decode_f16;
 mod case;
 mod compare;
+pub(crate) mod key_bias;
 mod problem;
 pub(crate) mod query_codes;
 
 pub use case::Case;
+pub use key_bias::Rotation;
 pub use problem::{Problem, Uploaded};

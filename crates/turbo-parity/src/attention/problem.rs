@@ -1,10 +1,12 @@
 //! A case with its values: queries, and keys and values in a cache.
 
+use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 use turbo_backend::{BLOCK_TOKENS, KvLayer, SideLayout};
 use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
 use turbo_cpu::attention::{AttentionJob, attention};
 use turbo_cpu::pool::ThreadPool;
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::key_bias::{KeyBiasTables, KeyTurnTables, SlotBiasTable};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
 use turbo_quant::kv::encode_head;
@@ -26,6 +28,7 @@ pub struct Problem {
     tables: Vec<u32>,
     query: Vec<f32>,
     sinks: Option<Vec<f32>>,
+    key_bias: Option<(SlotBias, KeyTurns)>,
 }
 
 /// Buffers of a problem on a device.
@@ -36,6 +39,7 @@ pub struct Uploaded {
     tables: Buffer<u32>,
     query: Buffer<f32>,
     sinks: Option<Buffer<f32>>,
+    key_bias: Option<(SlotBiasTable, KeyTurnTables)>,
     faults: Buffer<u32>,
     out: Buffer<f32>,
     scratch: Scratch,
@@ -63,7 +67,11 @@ impl Problem {
         let factor = case.spread;
         let query = random.normals(rows * layer.k.head_dim).iter().map(|q| q * factor).collect();
         let sinks = case.sinks.then(|| random.normals(case.kv_heads * case.group));
-        let mut problem = Self { case: case.clone(), layer, pool: Vec::new(), sequences, tables, query, sinks };
+        let end = case.sequences.iter().map(|&(keys, _)| keys).max().unwrap_or(0);
+        let rotation = case.key_bias.as_ref();
+        let key_bias = rotation.and_then(|r| r.tables(&mut random, case.kv_heads, layer.k.head_dim, end));
+        let case = case.clone();
+        let mut problem = Self { case, layer, pool: Vec::new(), sequences, tables, query, sinks, key_bias };
         problem.pool = vec![0; (blocks + 1) * problem.block_words()];
         problem.fill(&mut random);
         Some(problem)
@@ -121,6 +129,12 @@ impl Problem {
     /// A failing device.
     pub fn upload(&self, gpu: &Gpu) -> Result<Uploaded, GpuError> {
         let chunks = self.sequences.iter().map(|s| s.chunks(self.case.window)).max().unwrap_or(0);
+        let mut scratch = Scratch::new(gpu, &self.layer, self.rows(), chunks)?;
+        let mut key_bias = None;
+        if let Some((slot, turns)) = &self.key_bias {
+            key_bias = Some((SlotBiasTable::new(gpu, slot)?, KeyTurnTables::new(gpu, turns)?));
+            scratch = scratch.with_key_bias(gpu)?;
+        }
         Ok(Uploaded {
             pool: gpu.upload("pool", &self.pool)?,
             sequences: gpu.upload("sequences", &self.sequences)?,
@@ -129,7 +143,8 @@ impl Problem {
             sinks: self.sinks.as_ref().map(|s| gpu.upload("sinks", s)).transpose()?,
             faults: gpu.buffer("faults", self.rows())?,
             out: gpu.buffer("out", self.rows() * self.layer.v.head_dim)?,
-            scratch: Scratch::new(gpu, &self.layer, self.rows(), chunks)?,
+            key_bias,
+            scratch,
         })
     }
 
@@ -151,6 +166,7 @@ impl Problem {
             window: self.case.window,
             soft_cap: self.case.soft_cap,
             sinks: on.sinks.as_ref().map(Buffer::bind),
+            key_bias: on.key_bias.as_ref().map(|(slot, turns)| KeyBiasTables { slot, turns }),
             scratch: &on.scratch,
             faults: on.faults.bind(),
             out: on.out.bind(),
@@ -204,6 +220,7 @@ impl Problem {
         let n_heads = self.case.kv_heads * self.case.group;
         let (dk, dv) = (self.layer.k.head_dim, self.layer.v.head_dim);
         let mut out = vec![0.0; self.rows() * dv];
+        let key_bias = self.key_bias.as_ref().map(|(slot, turns)| KeyBiasTable { slot, turns });
         let threads = ThreadPool::with_default_threads();
         for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
             let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
@@ -217,7 +234,7 @@ impl Problem {
                     layer: &self.layer,
                     k_pool: &k_pool,
                     v_pool: &v_pool,
-                    key_bias: None,
+                    key_bias,
                     blocks,
                     start: sequence.start as usize,
                     n_tokens: tokens,
@@ -239,7 +256,7 @@ impl Problem {
                     layer: &self.layer,
                     k_pool: &k_pool,
                     v_pool: &v_pool,
-                    key_bias: None,
+                    key_bias,
                     blocks,
                     kv_head: head / self.case.group,
                 };

@@ -2,8 +2,8 @@
 
 use turbo_quant::turbo::exact::{exponent_field, scale_pow2};
 
-use super::super::key_bias::{KeyBiasTable, POLYNOMIALS};
 use super::score::{WHOLE, limited};
+use turbo_backend::key_bias::{KeyBiasTable, POLYNOMIALS};
 
 /// What a query head gives with the bias of its K/V head: the part of the score of a key at position p is
 /// (constant + sum over the pairs of a * cos(p * frequency) + c * sin(p * frequency)) * mult.
@@ -92,8 +92,8 @@ mod tests {
     use turbo_backend::BLOCK_TOKENS;
     use turbo_backend::plan::{RopeStyle, RopeTable};
 
-    use super::super::super::key_bias::{KeyTurns, SlotBias};
     use super::*;
+    use turbo_backend::key_bias::{KeyTurns, SlotBias};
 
     /// Largest error over positions 0 .. 130,000, relative to the sum of the parts' magnitudes.
     fn error(base: f64, rotated: usize, d: usize) -> f64 {

@@ -6,7 +6,7 @@ use turbo_backend::plan::RopeStyle;
 use super::body::Keys;
 use crate::attention::exact::bias::{Factors, flushed, tree};
 use crate::attention::exact::score::WHOLE;
-use crate::attention::key_bias::POLYNOMIALS;
+use turbo_backend::key_bias::POLYNOMIALS;
 
 /// One query row with the bias of its K/V head.
 #[derive(Clone, Copy)]

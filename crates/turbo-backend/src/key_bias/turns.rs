@@ -1,10 +1,8 @@
 //! Cosines and sines of a rotary embedding, arranged for tiles of 64 keys.
 
-use turbo_backend::BLOCK_TOKENS as TILE;
-use turbo_backend::plan::{RopeStyle, RopeTable};
-
-use super::super::simd::Keys;
 use super::{pair_of, rounded};
+use crate::kv::BLOCK_TOKENS as TILE;
+use crate::plan::{RopeStyle, RopeTable};
 
 /// Chebyshev polynomials that stand for the slow pairs of a tile.
 pub const POLYNOMIALS: usize = 8;
@@ -29,7 +27,7 @@ pub struct KeyTurns {
     order: Vec<usize>,
     fast: usize,
     /// Cosine and sine of every fast pair at the keys of a tile, then the polynomials there.
-    columns: Vec<Keys<f32>>,
+    columns: Vec<[f32; TILE]>,
     /// [polynomial][slow pair, padded]: its share in the pair's cosine (even ones) or sine (odd ones).
     weights: Vec<f32>,
     /// [key][cos, sin][pair, as the model has them]: from the middle of a tile to a key.
@@ -117,13 +115,18 @@ impl KeyTurns {
     }
 
     /// Cosine and sine of every fast pair in turn, then the polynomials, each at the 64 keys of a tile.
-    pub fn columns(&self) -> &[Keys<f32>] {
+    pub fn columns(&self) -> &[[f32; TILE]] {
         &self.columns
     }
 
     /// [polynomial][slow pair, padded].
     pub fn weights(&self) -> &[f32] {
         &self.weights
+    }
+
+    /// [tile][cos, sin][pair in order, padded]: of the middles of all tiles that [`Self::reach`] has made.
+    pub fn tiles(&self) -> &[f32] {
+        &self.tiles
     }
 
     /// Cosines and sines of the pairs in order at the middle of a tile.
@@ -136,16 +139,16 @@ impl KeyTurns {
     }
 
     /// Cosines and sines of the pairs as the model numbers them, from the middle of a tile to its key `t`.
-    pub(in crate::attention) fn step(&self, t: usize) -> (&[f32], &[f32]) {
+    pub fn step(&self, t: usize) -> (&[f32], &[f32]) {
         let pairs = self.natural.len();
         self.steps[t * 2 * pairs..][..2 * pairs].split_at(pairs)
     }
 }
 
-fn columns(fast: &[usize], frequencies: &[f64]) -> Vec<Keys<f32>> {
+fn columns(fast: &[usize], frequencies: &[f64]) -> Vec<[f32; TILE]> {
     let column = |f: &dyn Fn(f64) -> f64| std::array::from_fn(|t| rounded(f(t as f64 - MIDDLE)));
     let turns = fast.iter().map(|&pair| frequencies[pair]);
-    let mut columns: Vec<Keys<f32>> =
+    let mut columns: Vec<[f32; TILE]> =
         turns.flat_map(|f| [column(&|t| (t * f).cos()), column(&|t| (t * f).sin())]).collect();
     // T_k(x) = cos(k acos x).
     columns.extend((0..POLYNOMIALS).map(|k| column(&|t| (k as f64 * (t / HALF).acos()).cos())));

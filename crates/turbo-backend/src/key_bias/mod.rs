@@ -9,7 +9,7 @@ mod turns;
 pub use slot::{NonFinite, SlotBias};
 pub use turns::{KeyTurns, POLYNOMIALS};
 
-use turbo_backend::plan::RopeStyle;
+use crate::plan::RopeStyle;
 
 /// The bias of the keys of one job, with the constants of its rotation.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl KeyBiasTable<'_> {
 
     /// The bias of a head turned to the middle of a tile, in the order of [`KeyTurns::step`]: the first and then the
     /// second values of all pairs, then the values that are not rotated.
-    pub(super) fn turned(&self, kv_head: usize, tile: usize, out: &mut Vec<f32>) {
+    pub fn turned(&self, kv_head: usize, tile: usize, out: &mut Vec<f32>) {
         let bias = self.slot.plain(kv_head);
         let pairs = self.turns.natural();
         out.clear();

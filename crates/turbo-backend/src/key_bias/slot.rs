@@ -1,6 +1,6 @@
 //! The bias of the keys of one cache slot.
 
-use turbo_backend::plan::RopeTable;
+use crate::plan::RopeTable;
 
 use super::{KeyTurns, rounded};
 
@@ -61,6 +61,11 @@ impl SlotBias {
         Ok(slot)
     }
 
+    /// Number of K/V heads.
+    pub fn n_heads(&self) -> usize {
+        self.exponents.len()
+    }
+
     /// Values of one head.
     pub fn head_dim(&self) -> usize {
         self.head_dim
@@ -88,7 +93,7 @@ impl SlotBias {
 
 #[cfg(test)]
 mod tests {
-    use turbo_backend::plan::RopeStyle;
+    use crate::plan::RopeStyle;
 
     use super::*;
 
