@@ -72,6 +72,7 @@ impl Good {
             window: None,
             soft_cap: None,
             sinks: Some(self.sinks.bind()),
+            key_bias: None,
             scratch: &self.scratch,
             faults: self.faults.bind(),
             out: self.out.bind(),

@@ -1,5 +1,7 @@
 //! A case with its values: queries, and keys and values in a cache.
 
+use std::sync::LazyLock;
+
 use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
 use turbo_backend::{BLOCK_TOKENS, KvLayer, SideLayout};
 use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
@@ -15,7 +17,13 @@ use super::Case;
 use crate::Inputs;
 
 /// More keys than this are left to the fast CPU path, which its own tests hold to the twin.
-const TWIN_KEYS: usize = 4096;
+const TWIN_KEYS: usize = 300;
+
+/// Different heads of a side: making each anew would take most of the time.
+const HEADS: u32 = 61;
+
+/// The threads of every twin.
+static THREADS: LazyLock<ThreadPool> = LazyLock::new(ThreadPool::with_default_threads);
 
 /// A case with its values, ready for the device and for the twin.
 #[derive(Debug)]
@@ -49,7 +57,7 @@ impl Problem {
     /// The values of `case`; `None` if a type cannot store its heads.
     pub fn new(case: &Case) -> Option<Self> {
         let layer = case.layer().ok()?;
-        let mut random = Inputs::new(case.seed * 31 + case.k as u64 * 7 + case.v as u64);
+        let mut random = Inputs::new(case.seed.wrapping_mul(31).wrapping_add(case.k as u64 * 7 + case.v as u64));
         let mut sequences = Vec::new();
         let (mut first, mut blocks) = (0, 0);
         for &(keys, tokens) in &case.sequences {
@@ -83,24 +91,40 @@ impl Problem {
 
     /// Stores random keys and values at every position of every sequence.
     fn fill(&mut self, random: &mut Inputs) {
-        // Normal values of a limited number of heads: making them anew would take most of the time.
-        let heads: Vec<Vec<f32>> =
-            (0..257).map(|_| random.normals(self.layer.k.head_dim.max(self.layer.v.head_dim))).collect();
         let block_words = self.block_words();
         let sides = [(self.layer.k, 0), (self.layer.v, self.layer.k.block_words())];
-        for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
-            for position in 0..keys {
-                let block = self.tables[sequence.table as usize + position / BLOCK_TOKENS] as usize;
-                for (side, offset) in sides {
-                    let base = block * block_words + offset;
+        for (side, offset) in sides {
+            let heads: Vec<Coded> = (0..HEADS).map(|_| Coded::random(&side, random)).collect();
+            for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
+                for position in 0..keys {
+                    let block = self.tables[sequence.table as usize + position / BLOCK_TOKENS] as usize;
+                    let words = &mut self.pool[block * block_words + offset..];
                     for head in 0..side.n_heads {
-                        let mut values = heads[random.below(257) as usize][..side.head_dim].to_vec();
-                        let amplitude = f32::from_bits((126 + random.below(3)) << 23);
-                        values.iter_mut().for_each(|x| *x *= amplitude);
-                        store(&mut self.pool[base..], &side, head, position % BLOCK_TOKENS, &values);
+                        heads[random.below(HEADS) as usize].store(words, &side, head, position % BLOCK_TOKENS);
                     }
                 }
             }
+        }
+    }
+
+    /// The problem of sequence `index` alone, over the same cache.
+    ///
+    /// # Panics
+    /// When there is no such sequence.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Self {
+        let (case, sequence) = (&self.case, self.sequences[index]);
+        let row = case.kv_heads * case.group * self.layer.k.head_dim;
+        let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
+        Self {
+            case: Case { sequences: vec![case.sequences[index]], ..case.clone() },
+            layer: self.layer,
+            pool: self.pool.clone(),
+            sequences: vec![Sequence { first: 0, ..sequence }],
+            tables: self.tables.clone(),
+            query: self.query[first * row..][..tokens * row].to_vec(),
+            sinks: self.sinks.clone(),
+            key_bias: self.key_bias.clone(),
         }
     }
 
@@ -221,7 +245,6 @@ impl Problem {
         let (dk, dv) = (self.layer.k.head_dim, self.layer.v.head_dim);
         let mut out = vec![0.0; self.rows() * dv];
         let key_bias = self.key_bias.as_ref().map(|(slot, turns)| KeyBiasTable { slot, turns });
-        let threads = ThreadPool::with_default_threads();
         for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
             let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
             let blocks = &self.tables[sequence.table as usize..][..keys.div_ceil(BLOCK_TOKENS)];
@@ -247,10 +270,10 @@ impl Problem {
                     out,
                 };
                 // The queries are finite.
-                let _ = attention(&threads, job);
+                let _ = attention(&THREADS, job);
                 continue;
             }
-            for (row, out) in out.chunks_exact_mut(dv).enumerate() {
+            THREADS.run_pieces(out, dv, |row, out| {
                 let head = row % n_heads;
                 let cache = HeadCache {
                     layer: &self.layer,
@@ -269,23 +292,36 @@ impl Problem {
                     sink: self.sinks.as_ref().map(|s| s[head]),
                 };
                 let _ = attend(&cache, &query, out);
-            }
+            });
         }
         out
     }
 }
 
-/// Stores one head at `place` of a block that starts at `block[0]`.
-fn store(block: &mut [u32], side: &SideLayout, head: usize, place: usize, values: &[f32]) {
-    let (mut codes, mut scales) = (vec![0; side.code_words], vec![0; side.scale_blocks]);
-    // The values are far from the ends of f16.
-    if encode_head(side.kv_type, values, &mut codes, &mut scales).is_err() {
-        return;
+/// One stored head.
+struct Coded {
+    codes: Vec<u32>,
+    scales: Vec<u16>,
+}
+
+impl Coded {
+    /// Normal values times 1/2, 1 or 2.
+    fn random(side: &SideLayout, random: &mut Inputs) -> Self {
+        let amplitude = f32::from_bits((126 + random.below(3)) << 23);
+        let values: Vec<f32> = random.normals(side.head_dim).iter().map(|x| x * amplitude).collect();
+        let (mut codes, mut scales) = (vec![0; side.code_words], vec![0; side.scale_blocks]);
+        // The values are far from the ends of f16: there is no fault.
+        let _ = encode_head(side.kv_type, &values, &mut codes, &mut scales);
+        Self { codes, scales }
     }
-    let (unit_codes, unit_scales) =
-        block[head * side.unit_words()..][..side.unit_words()].split_at_mut(BLOCK_TOKENS * side.code_words);
-    unit_codes[place * side.code_words..][..side.code_words].copy_from_slice(&codes);
-    for (b, &bits) in scales.iter().enumerate() {
-        unit_scales[b * BLOCK_TOKENS / 2 + place / 2] |= u32::from(bits) << (16 * (place % 2));
+
+    /// Puts it at `place` of a block that starts at `block[0]` and is 0 there.
+    fn store(&self, block: &mut [u32], side: &SideLayout, head: usize, place: usize) {
+        let (codes, scales) =
+            block[head * side.unit_words()..][..side.unit_words()].split_at_mut(BLOCK_TOKENS * side.code_words);
+        codes[place * side.code_words..][..side.code_words].copy_from_slice(&self.codes);
+        for (b, &bits) in self.scales.iter().enumerate() {
+            scales[b * BLOCK_TOKENS / 2 + place / 2] |= u32::from(bits) << (16 * (place % 2));
+        }
     }
 }
