@@ -6,13 +6,11 @@ use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_parity::attention::{Case, Problem, Rotation};
 use turbo_quant::KvType;
 
-const PAIRS: [(KvType, KvType); 6] = [
+const PAIRS: [(KvType, KvType); 4] = [
     (KvType::Turbo4, KvType::Turbo4),
     (KvType::Turbo3, KvType::Turbo2),
-    (KvType::Q8_0, KvType::Turbo3),
     (KvType::Q4_0, KvType::Q8_0),
-    (KvType::Turbo2, KvType::Q4_0),
-    (KvType::Q8_0, KvType::Q8_0),
+    (KvType::Q8_0, KvType::Turbo3),
 ];
 
 fn on_every_gpu(test: impl Fn(&Gpu)) {
@@ -39,8 +37,8 @@ fn bits(gpu: &Gpu, problem: &Problem, span_chunks: u32) -> Vec<u32> {
 fn any_split_of_the_keys_gives_the_same_bits() {
     on_every_gpu(|gpu| {
         for (k, v) in PAIRS {
-            // 19 chunks: one of 64 takes all, 8 leave a short last split.
-            let case = Case { head_dim: (64, 64), group: 2, sinks: true, ..Case::new(k, v, 4700) };
+            // 10 chunks: a split of 64 takes all, of 8 leaves a short last one.
+            let case = Case { head_dim: (64, 64), group: 2, sinks: true, ..Case::new(k, v, 2400) };
             let problem = Problem::new(&case).expect("heads of 64 values");
             let want: Vec<u32> = problem.of_twin().into_iter().map(f32::to_bits).collect();
             for span_chunks in [1, 2, 8, 64] {
@@ -63,7 +61,7 @@ fn sequences_give_the_same_bits_together_and_alone() {
                 window: (i % 2 == 1).then_some(100),
                 soft_cap: (i % 3 == 1).then_some(30.0),
                 sinks: i % 3 == 2,
-                key_bias: (i == 4).then(|| Rotation::new(64)),
+                key_bias: (i == 3).then(|| Rotation::new(64)),
                 ..Case::new(k, v, 600)
             };
             let problem = Problem::new(&case).expect("heads of 64 and 80 values");

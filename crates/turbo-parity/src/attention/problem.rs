@@ -1,42 +1,31 @@
 //! A case with its values: queries, and keys and values in a cache.
 
-use std::sync::LazyLock;
-
-use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
-use turbo_backend::{BLOCK_TOKENS, KvLayer, SideLayout};
-use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
-use turbo_cpu::attention::{AttentionJob, attention};
-use turbo_cpu::pool::ThreadPool;
+use turbo_backend::key_bias::{KeyTurns, SlotBias};
+use turbo_backend::{BLOCK_TOKENS, KvLayer};
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::attention::key_bias::{KeyBiasTables, KeyTurnTables, SlotBiasTable};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
-use turbo_quant::kv::encode_head;
 
 use super::Case;
+use super::stored::StoredHead;
 use crate::Inputs;
-
-/// More keys than this are left to the fast CPU path, which its own tests hold to the twin.
-const TWIN_KEYS: usize = 300;
 
 /// Different heads of a side: making each anew would take most of the time.
 const HEADS: u32 = 61;
 
-/// The threads of every twin.
-static THREADS: LazyLock<ThreadPool> = LazyLock::new(ThreadPool::with_default_threads);
-
 /// A case with its values, ready for the device and for the twin.
 #[derive(Debug)]
 pub struct Problem {
-    case: Case,
-    layer: KvLayer,
+    pub(super) case: Case,
+    pub(super) layer: KvLayer,
     /// K and V of every block together: words of a block, words before the V side.
-    pool: Vec<u32>,
-    sequences: Vec<Sequence>,
-    tables: Vec<u32>,
-    query: Vec<f32>,
-    sinks: Option<Vec<f32>>,
-    key_bias: Option<(SlotBias, KeyTurns)>,
+    pub(super) pool: Vec<u32>,
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) tables: Vec<u32>,
+    pub(super) query: Vec<f32>,
+    pub(super) sinks: Option<Vec<f32>>,
+    pub(super) key_bias: Option<(SlotBias, KeyTurns)>,
 }
 
 /// Buffers of a problem on a device.
@@ -85,7 +74,7 @@ impl Problem {
         Some(problem)
     }
 
-    fn block_words(&self) -> usize {
+    pub(super) fn block_words(&self) -> usize {
         self.layer.k.block_words() + self.layer.v.block_words()
     }
 
@@ -94,7 +83,7 @@ impl Problem {
         let block_words = self.block_words();
         let sides = [(self.layer.k, 0), (self.layer.v, self.layer.k.block_words())];
         for (side, offset) in sides {
-            let heads: Vec<Coded> = (0..HEADS).map(|_| Coded::random(&side, random)).collect();
+            let heads: Vec<StoredHead> = (0..HEADS).map(|_| StoredHead::random(&side, random)).collect();
             for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
                 for position in 0..keys {
                     let block = self.tables[sequence.table as usize + position / BLOCK_TOKENS] as usize;
@@ -143,7 +132,7 @@ impl Problem {
         4 * self.case.sequences.iter().map(|&(keys, _)| keys * self.block_words() / BLOCK_TOKENS).sum::<usize>()
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (self.layer.k.head_dim as f32).sqrt()
     }
 
@@ -225,103 +214,5 @@ impl Problem {
     /// A failing device.
     pub fn result(&self, gpu: &Gpu, on: &Uploaded) -> Result<Vec<f32>, GpuError> {
         gpu.download(&on.out, 0..on.out.len())
-    }
-
-    /// The K and V pools one by one, as the twin has them.
-    fn split_pool(&self) -> (Vec<u32>, Vec<u32>) {
-        let (mut k, mut v) = (Vec::new(), Vec::new());
-        for block in self.pool.chunks_exact(self.block_words()) {
-            let (block_k, block_v) = block.split_at(self.layer.k.block_words());
-            k.extend(block_k);
-            v.extend(block_v);
-        }
-        (k, v)
-    }
-
-    /// What the twin computes.
-    pub fn of_twin(&self) -> Vec<f32> {
-        let (k_pool, v_pool) = self.split_pool();
-        let n_heads = self.case.kv_heads * self.case.group;
-        let (dk, dv) = (self.layer.k.head_dim, self.layer.v.head_dim);
-        let mut out = vec![0.0; self.rows() * dv];
-        let key_bias = self.key_bias.as_ref().map(|(slot, turns)| KeyBiasTable { slot, turns });
-        for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
-            let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
-            let blocks = &self.tables[sequence.table as usize..][..keys.div_ceil(BLOCK_TOKENS)];
-            let q = &self.query[first * n_heads * dk..][..tokens * n_heads * dk];
-            let out = &mut out[first * n_heads * dv..][..tokens * n_heads * dv];
-            let window = self.case.window.map(|w| w as usize);
-            let exact = self.case.k.is_coded() && self.case.v.is_coded();
-            if exact && keys > TWIN_KEYS {
-                let job = AttentionJob {
-                    layer: &self.layer,
-                    k_pool: &k_pool,
-                    v_pool: &v_pool,
-                    key_bias,
-                    blocks,
-                    start: sequence.start as usize,
-                    n_tokens: tokens,
-                    q,
-                    n_heads,
-                    scale: self.scale(),
-                    window,
-                    soft_cap: self.case.soft_cap,
-                    sinks: self.sinks.as_deref(),
-                    out,
-                };
-                // The queries are finite.
-                let _ = attention(&THREADS, job);
-                continue;
-            }
-            THREADS.run_pieces(out, dv, |row, out| {
-                let head = row % n_heads;
-                let cache = HeadCache {
-                    layer: &self.layer,
-                    k_pool: &k_pool,
-                    v_pool: &v_pool,
-                    key_bias,
-                    blocks,
-                    kv_head: head / self.case.group,
-                };
-                let query = HeadQuery {
-                    q: &q[row * dk..][..dk],
-                    position: sequence.start as usize + row / n_heads,
-                    scale: self.scale(),
-                    window,
-                    soft_cap: self.case.soft_cap,
-                    sink: self.sinks.as_ref().map(|s| s[head]),
-                };
-                let _ = attend(&cache, &query, out);
-            });
-        }
-        out
-    }
-}
-
-/// One stored head.
-struct Coded {
-    codes: Vec<u32>,
-    scales: Vec<u16>,
-}
-
-impl Coded {
-    /// Normal values times 1/2, 1 or 2.
-    fn random(side: &SideLayout, random: &mut Inputs) -> Self {
-        let amplitude = f32::from_bits((126 + random.below(3)) << 23);
-        let values: Vec<f32> = random.normals(side.head_dim).iter().map(|x| x * amplitude).collect();
-        let (mut codes, mut scales) = (vec![0; side.code_words], vec![0; side.scale_blocks]);
-        // The values are far from the ends of f16: there is no fault.
-        let _ = encode_head(side.kv_type, &values, &mut codes, &mut scales);
-        Self { codes, scales }
-    }
-
-    /// Puts it at `place` of a block that starts at `block[0]` and is 0 there.
-    fn store(&self, block: &mut [u32], side: &SideLayout, head: usize, place: usize) {
-        let (codes, scales) =
-            block[head * side.unit_words()..][..side.unit_words()].split_at_mut(BLOCK_TOKENS * side.code_words);
-        codes[place * side.code_words..][..side.code_words].copy_from_slice(&self.codes);
-        for (b, &bits) in self.scales.iter().enumerate() {
-            scales[b * BLOCK_TOKENS / 2 + place / 2] |= u32::from(bits) << (16 * (place % 2));
-        }
     }
 }
