@@ -155,7 +155,9 @@ fn buffers_that_are_too_small_are_refused() {
         refused(&gpu, AttentionDecode { sequences: small, ..call }, "sequences has 16 bytes, 32 are needed");
         // One row fewer than there are; values of half the size.
         let scratch = Scratch::new(&gpu, &good.layer, Good::ROWS - 1, 2).unwrap();
-        refused(&gpu, AttentionDecode { scratch: &scratch, ..call }, "scratch has 1920 bytes, 2048 are needed");
+        let message =
+            if k == KvType::F16 { "scratch has 1920 bytes, 2048 are" } else { "scratch has 60 bytes, 64 are" };
+        refused(&gpu, AttentionDecode { scratch: &scratch, ..call }, &format!("{message} needed"));
         let shape = KvShape { head_dim_v: 64, ..good.layer.shape };
         let other = KvLayer::new(shape, k, v).unwrap();
         let scratch = Scratch::new(&gpu, &other, Good::ROWS, 2).unwrap();
