@@ -39,24 +39,6 @@ fn quality(ty: KvType, n: usize, vectors: usize) -> Quality {
     Quality { nmse: error / power, raw: raw / power, cosine: cosine / vectors as f64 }
 }
 
-#[test]
-fn gaussian_groups_of_128_lose_what_lloyd_max_loses() {
-    // Mean cosine and NMSE of the scalar quantiser for N(0, 1/128).
-    let expected =
-        [(KvType::Turbo4, 0.9952, 0.0095), (KvType::Turbo3, 0.9826, 0.0345), (KvType::Turbo2, 0.9394, 0.1175)];
-    for (ty, cosine, scalar) in expected {
-        let got = quality(ty, 128, 20_000);
-        eprintln!("{ty}: nmse {:.5} raw {:.5} cosine {:.5}", got.nmse, got.raw, got.cosine);
-        // A unit vector's coordinates have a lighter tail than N(0, 1/128): a few percent less is lost.
-        assert!((-5e-4..1.2e-3).contains(&(got.cosine - cosine)), "{ty} cosine {}", got.cosine);
-        let sphere = expected_nmse(ty, 128);
-        assert!((got.raw / sphere - 1.0).abs() < 0.005, "{ty} raw {} for {sphere}", got.raw);
-        assert!(got.raw < scalar * 1.01, "{ty} raw NMSE {}", got.raw);
-        // Keeping the norm costs up to 3% of the error at 2 bits.
-        assert!((got.nmse / got.raw - 1.0).abs() < 0.035, "{ty} NMSE {}", got.nmse);
-    }
-}
-
 /// What the stored table loses on unit vectors of n values, by integrating over their law.
 fn expected_nmse(ty: KvType, n: usize) -> f64 {
     let table = table(ty.code_bits() as u32, n);
@@ -130,11 +112,11 @@ fn a_decoded_group_keeps_its_norm() {
     let mut random = Random(4);
     for ty in [KvType::Turbo4, KvType::Turbo3, KvType::Turbo2] {
         for n in [16, 32, 64, 128] {
-            for _ in 0..500 {
+            for _ in 0..2000 {
                 let x = random.head_between(n, -10.0, 10.0);
                 let got = decode(ty, n, &encode(ty, &x).unwrap(), true);
                 let relative = (norm(&got) / norm(&x) - 1.0).abs();
-                assert!(relative < 2_f64.powi(-11) * 1.001, "{ty} n {n}: {relative}");
+                assert!(relative < 2_f64.powi(-11), "{ty} n {n}: {relative}");
                 let scale = f32_from_f16(encode(ty, &x).unwrap().scales[0]);
                 let ratio = f64::from(scale) / norm(&x);
                 assert!((0.5..2.0).contains(&ratio), "{ty} n {n}: the scale is {ratio} norms");

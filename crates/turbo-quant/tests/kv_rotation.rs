@@ -19,7 +19,8 @@ fn forward_equals_the_dense_matrix_and_inverse_brings_it_back() {
             assert!((norm(&y) / norm(&x) - 1.0).abs() < 1e-6);
             rotate_head(&mut y, Direction::Inverse);
             let error = x.iter().zip(&y).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(error < 1e-6 * 4.0_f32.max(x.iter().fold(0.0, |m, v| m.max(v.abs()))), "d {d}: {error}");
+            let largest = x.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            assert!(error < 1e-6 * largest, "d {d}: {error} beside {largest}");
         }
     }
 }

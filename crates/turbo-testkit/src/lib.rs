@@ -43,3 +43,21 @@ pub fn nmse(got: &[f32], want: &[f32]) -> f64 {
     let power: f64 = want.iter().map(|&w| f64::from(w).powi(2)).sum();
     if error == 0.0 { 0.0 } else { error / power }
 }
+
+/// Attention of one query head in float64, over keys of `q.len()` and values of `d_v` values: softmax(scale q k) v.
+///
+/// # Panics
+/// When there are no keys.
+pub fn attention(q: &[f32], keys: &[f32], values: &[f32], d_v: usize, scale: f64) -> Vec<f64> {
+    let dot = |k: &[f32]| k.iter().zip(q).map(|(&k, &q)| f64::from(k) * f64::from(q)).sum::<f64>();
+    let logits: Vec<f64> = keys.chunks_exact(q.len()).map(|k| dot(k) * scale).collect();
+    let largest = logits.iter().copied().reduce(f64::max).expect("attention over at least one key");
+    let (mut out, mut total) = (vec![0.0; d_v], 0.0);
+    for (logit, v) in logits.iter().zip(values.chunks_exact(d_v)) {
+        let p = (logit - largest).exp();
+        total += p;
+        out.iter_mut().zip(v).for_each(|(sum, &v)| *sum += p * f64::from(v));
+    }
+    out.iter_mut().for_each(|sum| *sum /= total);
+    out
+}

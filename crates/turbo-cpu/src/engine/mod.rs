@@ -104,6 +104,38 @@ impl CpuEngine {
         }
         Ok(())
     }
+
+    /// [`Engine::forward`] with a look inside, for tests that need a real model's activations: before every step
+    /// `watch` is given its index in the plan and all values, [value of the plan][row of the batch * width]. A value
+    /// holds leftovers until a step of this batch has written it.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`].
+    pub fn forward_watched(
+        &mut self,
+        items: &[BatchItem<'_>],
+        logits: &mut Vec<f32>,
+        watch: &mut dyn FnMut(usize, &[Vec<f32>]),
+    ) -> Result<(), BackendError> {
+        logits.clear();
+        self.check(items)?;
+        let mut rows = Rows::new(items);
+        for (angles, table) in self.angles.iter_mut().zip(&self.plan.ropes) {
+            angles.prepare(table, &rows.positions);
+        }
+        self.key_biases.reach(items.iter().map(|item| item.start + item.tokens.len()).max().unwrap_or(0));
+        self.prepared = None;
+        let plan = Arc::clone(&self.plan);
+        for (index, step) in plan.steps.iter().enumerate() {
+            watch(index, &self.values);
+            self.step(index, step, items, &mut rows)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+        }
+        logits.extend_from_slice(&self.values[plan.logits.0 as usize][..rows.len() * plan.n_vocab]);
+        Ok(())
+    }
 }
 
 impl Engine for CpuEngine {
@@ -144,23 +176,7 @@ impl Engine for CpuEngine {
     }
 
     fn forward(&mut self, items: &[BatchItem<'_>], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        logits.clear();
-        self.check(items)?;
-        let mut rows = Rows::new(items);
-        for (angles, table) in self.angles.iter_mut().zip(&self.plan.ropes) {
-            angles.prepare(table, &rows.positions);
-        }
-        self.key_biases.reach(items.iter().map(|item| item.start + item.tokens.len()).max().unwrap_or(0));
-        self.prepared = None;
-        let plan = Arc::clone(&self.plan);
-        for (index, step) in plan.steps.iter().enumerate() {
-            self.step(index, step, items, &mut rows)?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-        }
-        logits.extend_from_slice(&self.values[plan.logits.0 as usize][..rows.len() * plan.n_vocab]);
-        Ok(())
+        self.forward_watched(items, logits, &mut |_, _| ())
     }
 }
 

@@ -98,25 +98,35 @@ fn fill(case: Case, softmax: Softmax) -> Filled {
     case.fill_with(k, v, q)
 }
 
-/// (error of the arithmetic, error of the codes, energy of the output).
-pub(crate) fn errors(case: Case, softmax: Softmax) -> (f64, f64, f64) {
+/// Error energy of the arithmetic, error energy of the codes, energy of the output.
+pub(crate) type Errors = (f64, f64, f64);
+
+pub(crate) fn errors(case: Case, softmax: Softmax) -> Errors {
     let filled = fill(case, softmax);
+    let original = reference(&filled, &filled.k, &filled.v);
+    errors_of(&filled, &original)
+}
+
+/// `original` is the attention over the keys and values before they were stored.
+fn errors_of(filled: &Filled, original: &[f64]) -> Errors {
     let got = filled.run(&ThreadPool::new(2), Simd::best(), 0, 1).expect("finite queries");
     let got: Vec<f64> = got.into_iter().map(f64::from).collect();
     let stored = reference(
-        &filled,
-        &decoded(&filled, &filled.layer.k, &filled.k_pool),
-        &decoded(&filled, &filled.layer.v, &filled.v_pool),
+        filled,
+        &decoded(filled, &filled.layer.k, &filled.k_pool),
+        &decoded(filled, &filled.layer.v, &filled.v_pool),
     );
-    let original = reference(&filled, &filled.k, &filled.v);
-    (energy(&got, &stored), energy(&stored, &original), energy(&stored, &vec![0.0; stored.len()]))
+    (energy(&got, &stored), energy(&stored, original), energy(&stored, &vec![0.0; stored.len()]))
 }
 
 #[track_caller]
 fn check(case: Case, softmax: Softmax) {
-    let (added, codes, power) = errors(case, softmax);
-    let share = added / codes;
-    let nmse = added / power;
+    assert_small(&case, softmax, errors(case, softmax));
+}
+
+#[track_caller]
+fn assert_small(case: &Case, softmax: Softmax, (added, codes, power): Errors) {
+    let (share, nmse) = (added / codes, added / power);
     assert!(share <= 0.03, "{case:?} {softmax:?}: {:.2}% of the codes' error added", 100.0 * share);
     assert!(softmax == Softmax::Peaked || nmse <= 1e-4, "{case:?} {softmax:?}: nmse {nmse:e}");
 }
@@ -151,9 +161,39 @@ fn other_head_sizes_are_as_good() {
 
 #[test]
 fn at_131072_keys_too() {
-    for (k, v) in [(KvType::Turbo4, KvType::Turbo4), (KvType::Q8_0, KvType::Q8_0)] {
-        for softmax in SHAPES {
-            check(Case { k, v, dk: 64, dv: 64, n_keys: 131_072, group: 2, seed: 3, ..Case::default() }, softmax);
+    let pairs = [(KvType::Turbo4, KvType::Turbo2), (KvType::Q8_0, KvType::Turbo3), (KvType::Turbo3, KvType::Q8_0)];
+    let case = Case { dk: 64, dv: 64, n_keys: 131_072, group: 2, seed: 3, ..Case::default() };
+    for softmax in SHAPES {
+        // Keys, values and queries are the same for every type.
+        let plain = fill(case, softmax);
+        let original = reference(&plain, &plain.k, &plain.v);
+        for (k, v) in CODED.into_iter().map(|t| (t, t)).chain(pairs) {
+            let case = Case { k, v, ..case };
+            let filled = case.fill_with(plain.k.clone(), plain.v.clone(), plain.q.clone());
+            assert_small(&case, softmax, errors_of(&filled, &original));
+        }
+    }
+}
+
+/// The query has one scale for the whole head, so a rotation group in which it is small gets few bits. Where its
+/// groups differ by 4 and the keys' by as much the other way round, the bar holds (2.2% at q4_0, 1.9% at turbo4); at 8
+/// the added error is four times that.
+#[test]
+fn unequal_rotation_groups_keep_the_bar() {
+    for (d, first) in [(80, 64), (192, 128), (256, 128)] {
+        for t in CODED {
+            for (of_q, of_k) in [(4.0, 1.0), (1.0, 4.0), (4.0, 0.25), (0.25, 4.0)] {
+                let case = Case { k: t, v: t, dk: d, dv: 64, n_keys: 500, group: 16, seed: 5, ..Case::default() };
+                let plain = fill(case, Softmax::Even);
+                let scaled = |x: &[f32], factor: f32| -> Vec<f32> {
+                    x.iter().enumerate().map(|(i, x)| if i % d < first { x * factor } else { *x }).collect()
+                };
+                let filled = case.fill_with(scaled(&plain.k, of_k), plain.v.clone(), scaled(&plain.q, of_q));
+                let original = reference(&filled, &filled.k, &filled.v);
+                let (added, codes, _) = errors_of(&filled, &original);
+                let share = 100.0 * added / codes;
+                assert!(share <= 3.0, "{t}, {d} values, first group x {of_q} (query) and x {of_k} (keys): {share:.2}%");
+            }
         }
     }
 }
@@ -170,13 +210,9 @@ fn values_of_very_different_norms_keep_the_bar() {
                 v[spike_of(head, 2000) * 128..][..128].iter_mut().for_each(|v| *v *= v_of_spike);
             }
             let filled = case.fill_with(plain.k.clone(), v, plain.q.clone());
-            let got = filled.run(&ThreadPool::new(1), Simd::best(), 0, 1).expect("finite queries");
-            let got: Vec<f64> = got.into_iter().map(f64::from).collect();
-            let k = decoded(&filled, &filled.layer.k, &filled.k_pool);
-            let v = decoded(&filled, &filled.layer.v, &filled.v_pool);
-            let stored = reference(&filled, &k, &v);
             let original = reference(&filled, &filled.k, &filled.v);
-            let share = energy(&got, &stored) / energy(&stored, &original);
+            let (added, codes, _) = errors_of(&filled, &original);
+            let share = added / codes;
             assert!(share <= 0.03, "{t} with a spike of {v_of_spike}: {:.2}% added", 100.0 * share);
         }
     }

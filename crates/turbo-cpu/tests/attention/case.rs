@@ -73,8 +73,11 @@ pub(crate) struct ReadyBias {
 
 impl ReadyBias {
     fn new(bias: &Bias, case: &Case) -> Self {
-        let table = bias.table();
         let values = Random(case.seed ^ 0xb1a5).gaussians(case.n_kv_heads * case.dk, bias.size);
+        Self::of(bias.table(), values, case)
+    }
+
+    pub(crate) fn of(table: RopeTable, values: Vec<f32>, case: &Case) -> Self {
         let mut turns = KeyTurns::new(&table);
         turns.reach(case.n_keys);
         let slot = SlotBias::new(&values, case.dk, &table, &turns).expect("a finite bias");

@@ -4,4 +4,5 @@ mod accuracy;
 mod bias;
 mod case;
 mod faults;
+mod golden;
 mod parity;

@@ -59,10 +59,9 @@ impl Scratch {
     /// # Errors
     /// Too little memory.
     pub fn new(gpu: &Gpu, layer: &KvLayer, rows: usize, chunks: u32) -> Result<Self, GpuError> {
-        let planes = if layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 };
-        let partial = 2 + 2 * layer.v.scale_blocks.max(1) + layer.v.head_dim;
+        let partial = partial_words(layer) as usize;
         Ok(Self {
-            codes: gpu.buffer("query codes", rows * planes * layer.k.head_dim.div_ceil(4))?,
+            codes: gpu.buffer("query codes", rows * query_words(layer))?,
             mults: gpu.buffer("query mults", (rows * layer.k.scale_blocks).max(1))?,
             partials: gpu.buffer("attention partials", rows * chunks as usize * partial)?,
             key_bias: None,
@@ -79,6 +78,17 @@ impl Scratch {
         let parts = (KeyBias::bytes(self.rows, self.slots) / 4).max(1);
         Ok(Self { key_bias: Some(gpu.buffer("key bias parts", parts as usize)?), ..self })
     }
+}
+
+/// Words of the codes of one query head.
+fn query_words(layer: &KvLayer) -> usize {
+    let planes = if layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 };
+    planes * layer.k.head_dim.div_ceil(4)
+}
+
+/// Words that one span of keys leaves per query head.
+fn partial_words(layer: &KvLayer) -> u64 {
+    (2 + 2 * layer.v.scale_blocks.max(1) + layer.v.head_dim) as u64
 }
 
 /// One side of a cache slot in GPU memory.
@@ -345,6 +355,8 @@ impl AttentionDecode<'_> {
             ("sinks", self.sinks.map_or(u64::MAX, |s| s.bytes), 4 * u64::from(self.n_heads)),
             ("sequences", self.sequences.bytes, 16 * self.known.len() as u64),
             ("scratch", self.scratch.mults.bytes(), 4 * rows * layer.k.scale_blocks as u64),
+            ("scratch", self.scratch.codes.bytes(), 4 * rows * query_words(layer) as u64),
+            ("scratch", self.scratch.partials.bytes(), 4 * rows * u64::from(self.scratch.slots) * partial_words(layer)),
         ] {
             if bytes < needed {
                 return Some(format!("{name} has {bytes} bytes, {needed} are needed"));

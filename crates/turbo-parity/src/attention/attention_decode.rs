@@ -5,7 +5,8 @@ use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
-use super::compare::{compare, named};
+use super::case::named;
+use super::compare::compare;
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `attention/attention_decode`.

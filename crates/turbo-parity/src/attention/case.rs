@@ -4,9 +4,24 @@ use std::fmt;
 
 use turbo_backend::{KvLayer, KvShape, UnsupportedHead};
 use turbo_quant::KvType;
+use turbo_wgsl::Variant;
 
 use super::Rotation;
-use crate::Effort;
+use crate::{Effort, Inputs};
+
+/// The type that an option `k_turbo4` or `v_f16` of a variant's name names.
+pub(super) fn named(variant: &Variant, side: &str) -> Option<KvType> {
+    variant.name.split(',').find_map(|option| option.strip_prefix(side)?.parse().ok())
+}
+
+/// Head sizes of models, and others that cut into every size of group.
+const HEAD_DIMS: [usize; 14] = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 512, 576];
+
+/// Random cases of a variant with full effort.
+const RANDOM_CASES: usize = 20;
+
+/// Products that the twin may take for one of them: milliseconds.
+const MOST_WORK: usize = 12 << 20;
 
 /// One shape of attention with everything that is needed to try it again.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +89,16 @@ impl Case {
         KvLayer::new(KvShape { n_kv_heads: self.kv_heads, head_dim_k, head_dim_v }, self.k, self.v)
     }
 
-    /// The cases of one pair of types.
-    pub fn all(k: KvType, v: KvType, effort: Effort) -> Vec<Self> {
+    /// The cases of a variant of attention_decode, whose name says the types.
+    pub fn of_variant(variant: &Variant, effort: Effort) -> Vec<Self> {
+        let of = |side| named(variant, side).unwrap_or(KvType::F16);
+        Self::all(variant, (of("k_"), of("v_")), effort)
+    }
+
+    /// The cases of a pair of types for `variant`: those for heads of 128 values get no others, and with full effort
+    /// every variant has cases of its own.
+    pub(super) fn all(variant: &Variant, (k, v): (KvType, KvType), effort: Effort) -> Vec<Self> {
+        let large = variant.name.contains("h128");
         let new = |keys| Self::new(k, v, keys);
         let mut cases: Vec<Self> = [1, 63, 65, 256, 257].into_iter().map(new).collect();
         cases.push(Self { head_dim: (64, 64), group: 5, spread: 0.2, ..new(300) });
@@ -94,42 +117,77 @@ impl Case {
         let window = Some(90);
         let capped = Self { sequences, window, soft_cap: Some(50.0), kv_heads: 2, ..new(330) };
         cases.push(Self { key_bias: key_bias(64), head_dim: (80, 64), span_chunks: 2, ..capped });
+        if large {
+            cases.iter_mut().for_each(|case| case.head_dim = (128, 128));
+        }
         if effort == Effort::Full {
-            cases.extend(Self::more(k, v));
+            // FNV-1a of the label.
+            let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            let seed = variant.label.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
+            let mut random = Inputs::new(seed);
+            let sizes = if large { &[128][..] } else { &HEAD_DIMS[..] };
+            cases.extend((0..RANDOM_CASES).map(|_| Self::random(k, v, sizes, &mut random)));
+            // One problem in four splits.
+            let sequences = vec![(4096, 1), (1000, 8), (257, 2), (1, 1), (64, 5)];
+            let split = Self { sequences, kv_heads: 2, group: 3, seed, ..new(4096) };
+            cases.extend([1, 2, 8, 64].map(|span_chunks| Self { span_chunks, ..split.clone() }));
+            if k == v && !variant.name.ends_with("r1") {
+                // As many keys as the longest contexts have.
+                cases.push(Self { group: 5, span_chunks: 8, ..new(131_072) });
+            }
         }
         cases
     }
 
-    /// What only a real GPU does in reasonable time.
-    fn more(k: KvType, v: KvType) -> Vec<Self> {
-        let mut cases = Vec::new();
-        let sizes =
-            [(16, 16), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (256, 256), (512, 512), (576, 512)];
-        for (i, head_dim) in sizes.into_iter().enumerate() {
-            for (j, keys) in [1_usize, 64, 100, 255, 1000, 4096].into_iter().enumerate() {
-                cases.push(Self {
-                    head_dim,
-                    kv_heads: 1 + (i + j) % 3,
-                    group: [1, 2, 5, 16][(i + 2 * j) % 4],
-                    sequences: vec![(keys, 1 + (i * j) % 8.min(keys))],
-                    window: (j % 3 == 2).then_some(170),
-                    soft_cap: (i % 4 == 3).then_some(50.0),
-                    sinks: (i + j) % 5 == 4,
-                    key_bias: ((i + j) % 3 == 1).then(|| Rotation::new(head_dim.0)),
-                    spread: [0.3, 1.0, 3.0, 20.0][(i + j) % 4],
-                    span_chunks: [1, 2, 8, 64][(i + j) % 4],
-                    seed: (i * 16 + j) as u64,
-                    ..Self::new(k, v, keys)
-                });
+    /// Any shape that is not too much work for the twin.
+    fn random(k: KvType, v: KvType, sizes: &[usize], random: &mut Inputs) -> Self {
+        fn pick<T: Copy>(random: &mut Inputs, from: &[T]) -> T {
+            from[random.below(from.len() as u32) as usize]
+        }
+        let dk = pick(random, sizes);
+        let dv = if random.below(2) == 0 { dk } else { pick(random, sizes) };
+        let sequence = |random: &mut Inputs| {
+            // Short ones as often as long ones.
+            let below = 2 << random.below(13);
+            let keys = (1 + random.below(below) as usize).min(5000);
+            (keys, (1 + random.below(8) as usize).min(keys))
+        };
+        let n_sequences = pick(random, &[1, 1, 1, 2, 3, 5]);
+        let sequences: Vec<_> = (0..n_sequences).map(|_| sequence(random)).collect();
+        let one_in = |random: &mut Inputs, n: u32| random.below(n) == 0;
+        let reach = 2 << random.below(11);
+        let mut case = Self {
+            head_dim: (dk, dv),
+            kv_heads: 1 + random.below(3) as usize,
+            group: 1 + random.below(16) as usize,
+            window: one_in(random, 3).then_some(1 + random.below(reach)),
+            soft_cap: one_in(random, 4).then(|| pick(random, &[1.5, 30.0, 50.0])),
+            sinks: one_in(random, 3),
+            key_bias: one_in(random, 4).then(|| Rotation::new(dk / pick(random, &[1, 2]) / 2 * 2)),
+            spread: pick(random, &[0.2, 1.0, 3.0, 20.0]),
+            span_chunks: pick(random, &[1, 2, 8, 64]),
+            seed: random.bits().into(),
+            sequences,
+            ..Self::new(k, v, 1)
+        };
+        while case.work() > MOST_WORK && case.sequences.len() > 1 {
+            case.sequences.pop();
+        }
+        while case.work() > MOST_WORK {
+            let (keys, tokens) = case.sequences[0];
+            match (case.kv_heads, tokens, case.group) {
+                (2.., _, _) => case.kv_heads -= 1,
+                (_, 2.., _) => case.sequences[0].1 = tokens / 2,
+                (_, _, 2..) => case.group /= 2,
+                _ => case.sequences[0] = (keys / 2, 1),
             }
         }
-        for span_chunks in [1, 2, 8, 64] {
-            let sequences = vec![(4096, 1), (1000, 8), (257, 2), (1, 1), (64, 5)];
-            cases.push(Self { sequences, kv_heads: 2, group: 5, span_chunks, ..Self::new(k, v, 4096) });
-        }
-        if k == v {
-            cases.push(Self { kv_heads: 1, group: 5, ..Self::new(k, v, 131_072) });
-        }
-        cases
+        case
+    }
+
+    /// Products of the twin.
+    fn work(&self) -> usize {
+        let per_row = self.kv_heads * self.group * (self.head_dim.0 + self.head_dim.1);
+        self.sequences.iter().map(|&(keys, tokens)| keys * tokens * per_row).sum()
     }
 }

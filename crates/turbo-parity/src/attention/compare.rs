@@ -8,11 +8,6 @@ use turbo_wgsl::Variant;
 use super::{Case, Problem};
 use crate::{Effort, Tally};
 
-/// The type that an option `k_turbo4` or `v_f16` of a variant's name names.
-pub(super) fn named(variant: &Variant, side: &str) -> Option<KvType> {
-    variant.name.split(',').find_map(|option| option.strip_prefix(side)?.parse().ok())
-}
-
 /// Tries `variant`, put among the chosen ones by `put`, on the cases of the pair `k`, `v`: coded pairs to the bit,
 /// others by their error against float64.
 pub(super) fn compare(
@@ -23,10 +18,7 @@ pub(super) fn compare(
     tally: &mut Tally,
     put: impl Fn(&'static Variant, Variants) -> Variants,
 ) -> Result<(), GpuError> {
-    for mut case in Case::all(k, v, effort) {
-        if variant.name.contains("h128") {
-            case.head_dim = (128, 128);
-        }
+    for case in Case::all(variant, (k, v), effort) {
         let Some(problem) = Problem::new(&case) else { continue };
         let got = problem.on_gpu(gpu, &put(variant, problem.variants(gpu)?))?;
         let want = problem.of_twin();

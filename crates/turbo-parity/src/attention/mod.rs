@@ -9,6 +9,8 @@ mod compare;
 pub(crate) mod key_bias;
 mod problem;
 pub(crate) mod query_codes;
+mod stored;
+mod twin;
 
 pub use case::Case;
 pub use key_bias::Rotation;

@@ -1,34 +1,31 @@
 //! A case with its values: queries, and keys and values in a cache.
 
-use turbo_backend::key_bias::{KeyBiasTable, KeyTurns, SlotBias};
-use turbo_backend::{BLOCK_TOKENS, KvLayer, SideLayout};
-use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
-use turbo_cpu::attention::{AttentionJob, attention};
-use turbo_cpu::pool::ThreadPool;
+use turbo_backend::key_bias::{KeyTurns, SlotBias};
+use turbo_backend::{BLOCK_TOKENS, KvLayer};
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::attention::key_bias::{KeyBiasTables, KeyTurnTables, SlotBiasTable};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
-use turbo_quant::kv::encode_head;
 
 use super::Case;
+use super::stored::StoredHead;
 use crate::Inputs;
 
-/// More keys than this are left to the fast CPU path, which its own tests hold to the twin.
-const TWIN_KEYS: usize = 4096;
+/// Different heads of a side: making each anew would take most of the time.
+const HEADS: u32 = 61;
 
 /// A case with its values, ready for the device and for the twin.
 #[derive(Debug)]
 pub struct Problem {
-    case: Case,
-    layer: KvLayer,
+    pub(super) case: Case,
+    pub(super) layer: KvLayer,
     /// K and V of every block together: words of a block, words before the V side.
-    pool: Vec<u32>,
-    sequences: Vec<Sequence>,
-    tables: Vec<u32>,
-    query: Vec<f32>,
-    sinks: Option<Vec<f32>>,
-    key_bias: Option<(SlotBias, KeyTurns)>,
+    pub(super) pool: Vec<u32>,
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) tables: Vec<u32>,
+    pub(super) query: Vec<f32>,
+    pub(super) sinks: Option<Vec<f32>>,
+    pub(super) key_bias: Option<(SlotBias, KeyTurns)>,
 }
 
 /// Buffers of a problem on a device.
@@ -49,7 +46,7 @@ impl Problem {
     /// The values of `case`; `None` if a type cannot store its heads.
     pub fn new(case: &Case) -> Option<Self> {
         let layer = case.layer().ok()?;
-        let mut random = Inputs::new(case.seed * 31 + case.k as u64 * 7 + case.v as u64);
+        let mut random = Inputs::new(case.seed.wrapping_mul(31).wrapping_add(case.k as u64 * 7 + case.v as u64));
         let mut sequences = Vec::new();
         let (mut first, mut blocks) = (0, 0);
         for &(keys, tokens) in &case.sequences {
@@ -77,30 +74,46 @@ impl Problem {
         Some(problem)
     }
 
-    fn block_words(&self) -> usize {
+    pub(super) fn block_words(&self) -> usize {
         self.layer.k.block_words() + self.layer.v.block_words()
     }
 
     /// Stores random keys and values at every position of every sequence.
     fn fill(&mut self, random: &mut Inputs) {
-        // Normal values of a limited number of heads: making them anew would take most of the time.
-        let heads: Vec<Vec<f32>> =
-            (0..257).map(|_| random.normals(self.layer.k.head_dim.max(self.layer.v.head_dim))).collect();
         let block_words = self.block_words();
         let sides = [(self.layer.k, 0), (self.layer.v, self.layer.k.block_words())];
-        for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
-            for position in 0..keys {
-                let block = self.tables[sequence.table as usize + position / BLOCK_TOKENS] as usize;
-                for (side, offset) in sides {
-                    let base = block * block_words + offset;
+        for (side, offset) in sides {
+            let heads: Vec<StoredHead> = (0..HEADS).map(|_| StoredHead::random(&side, random)).collect();
+            for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
+                for position in 0..keys {
+                    let block = self.tables[sequence.table as usize + position / BLOCK_TOKENS] as usize;
+                    let words = &mut self.pool[block * block_words + offset..];
                     for head in 0..side.n_heads {
-                        let mut values = heads[random.below(257) as usize][..side.head_dim].to_vec();
-                        let amplitude = f32::from_bits((126 + random.below(3)) << 23);
-                        values.iter_mut().for_each(|x| *x *= amplitude);
-                        store(&mut self.pool[base..], &side, head, position % BLOCK_TOKENS, &values);
+                        heads[random.below(HEADS) as usize].store(words, &side, head, position % BLOCK_TOKENS);
                     }
                 }
             }
+        }
+    }
+
+    /// The problem of sequence `index` alone, over the same cache.
+    ///
+    /// # Panics
+    /// When there is no such sequence.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Self {
+        let (case, sequence) = (&self.case, self.sequences[index]);
+        let row = case.kv_heads * case.group * self.layer.k.head_dim;
+        let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
+        Self {
+            case: Case { sequences: vec![case.sequences[index]], ..case.clone() },
+            layer: self.layer,
+            pool: self.pool.clone(),
+            sequences: vec![Sequence { first: 0, ..sequence }],
+            tables: self.tables.clone(),
+            query: self.query[first * row..][..tokens * row].to_vec(),
+            sinks: self.sinks.clone(),
+            key_bias: self.key_bias.clone(),
         }
     }
 
@@ -119,7 +132,7 @@ impl Problem {
         4 * self.case.sequences.iter().map(|&(keys, _)| keys * self.block_words() / BLOCK_TOKENS).sum::<usize>()
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (self.layer.k.head_dim as f32).sqrt()
     }
 
@@ -201,91 +214,5 @@ impl Problem {
     /// A failing device.
     pub fn result(&self, gpu: &Gpu, on: &Uploaded) -> Result<Vec<f32>, GpuError> {
         gpu.download(&on.out, 0..on.out.len())
-    }
-
-    /// The K and V pools one by one, as the twin has them.
-    fn split_pool(&self) -> (Vec<u32>, Vec<u32>) {
-        let (mut k, mut v) = (Vec::new(), Vec::new());
-        for block in self.pool.chunks_exact(self.block_words()) {
-            let (block_k, block_v) = block.split_at(self.layer.k.block_words());
-            k.extend(block_k);
-            v.extend(block_v);
-        }
-        (k, v)
-    }
-
-    /// What the twin computes.
-    pub fn of_twin(&self) -> Vec<f32> {
-        let (k_pool, v_pool) = self.split_pool();
-        let n_heads = self.case.kv_heads * self.case.group;
-        let (dk, dv) = (self.layer.k.head_dim, self.layer.v.head_dim);
-        let mut out = vec![0.0; self.rows() * dv];
-        let key_bias = self.key_bias.as_ref().map(|(slot, turns)| KeyBiasTable { slot, turns });
-        let threads = ThreadPool::with_default_threads();
-        for (sequence, &(keys, _)) in self.sequences.iter().zip(&self.case.sequences) {
-            let (first, tokens) = (sequence.first as usize, sequence.tokens as usize);
-            let blocks = &self.tables[sequence.table as usize..][..keys.div_ceil(BLOCK_TOKENS)];
-            let q = &self.query[first * n_heads * dk..][..tokens * n_heads * dk];
-            let out = &mut out[first * n_heads * dv..][..tokens * n_heads * dv];
-            let window = self.case.window.map(|w| w as usize);
-            let exact = self.case.k.is_coded() && self.case.v.is_coded();
-            if exact && keys > TWIN_KEYS {
-                let job = AttentionJob {
-                    layer: &self.layer,
-                    k_pool: &k_pool,
-                    v_pool: &v_pool,
-                    key_bias,
-                    blocks,
-                    start: sequence.start as usize,
-                    n_tokens: tokens,
-                    q,
-                    n_heads,
-                    scale: self.scale(),
-                    window,
-                    soft_cap: self.case.soft_cap,
-                    sinks: self.sinks.as_deref(),
-                    out,
-                };
-                // The queries are finite.
-                let _ = attention(&threads, job);
-                continue;
-            }
-            for (row, out) in out.chunks_exact_mut(dv).enumerate() {
-                let head = row % n_heads;
-                let cache = HeadCache {
-                    layer: &self.layer,
-                    k_pool: &k_pool,
-                    v_pool: &v_pool,
-                    key_bias,
-                    blocks,
-                    kv_head: head / self.case.group,
-                };
-                let query = HeadQuery {
-                    q: &q[row * dk..][..dk],
-                    position: sequence.start as usize + row / n_heads,
-                    scale: self.scale(),
-                    window,
-                    soft_cap: self.case.soft_cap,
-                    sink: self.sinks.as_ref().map(|s| s[head]),
-                };
-                let _ = attend(&cache, &query, out);
-            }
-        }
-        out
-    }
-}
-
-/// Stores one head at `place` of a block that starts at `block[0]`.
-fn store(block: &mut [u32], side: &SideLayout, head: usize, place: usize, values: &[f32]) {
-    let (mut codes, mut scales) = (vec![0; side.code_words], vec![0; side.scale_blocks]);
-    // The values are far from the ends of f16.
-    if encode_head(side.kv_type, values, &mut codes, &mut scales).is_err() {
-        return;
-    }
-    let (unit_codes, unit_scales) =
-        block[head * side.unit_words()..][..side.unit_words()].split_at_mut(BLOCK_TOKENS * side.code_words);
-    unit_codes[place * side.code_words..][..side.code_words].copy_from_slice(&codes);
-    for (b, &bits) in scales.iter().enumerate() {
-        unit_scales[b * BLOCK_TOKENS / 2 + place / 2] |= u32::from(bits) << (16 * (place % 2));
     }
 }

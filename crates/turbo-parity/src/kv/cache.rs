@@ -108,6 +108,7 @@ pub(super) fn heads(layout: &SideLayout, n: usize, random: &mut Inputs) -> Vec<f
             3 => edge_of_range(head, random),
             7 => one_large_group(head, random),
             11 | 15 if layout.kv_type.is_turbo() => at_thresholds(layout.kv_type, head, random),
+            11 | 15 if layout.kv_type.is_coded() => at_ties(layout.kv_type, head, random),
             _ => {}
         }
     }
@@ -156,4 +157,19 @@ fn at_thresholds(kv_type: KvType, head: &mut [f32], random: &mut Inputs) {
     for x in head {
         *x *= scale;
     }
+}
+
+/// Heads whose rotated values lie half way between two levels of q8_0 or q4_0, as near as f32 allows.
+fn at_ties(kv_type: KvType, head: &mut [f32], random: &mut Inputs) {
+    let largest = if kv_type == KvType::Q8_0 { 127 } else { 8 };
+    // The scale is of 11 bits, so it is stored as it is.
+    for block in head.chunks_mut(32) {
+        let scale = (1024 + random.below(1024)) as f32 * f32::from_bits((110 + random.below(10)) << 23);
+        for x in &mut *block {
+            *x = ((random.below(largest) as f32 + 0.5) * scale).copysign(random.normal());
+        }
+        let at = random.below(block.len() as u32) as usize;
+        block[at] = largest as f32 * scale;
+    }
+    rotate_head(head, Direction::Inverse);
 }

@@ -26,8 +26,7 @@ impl Parity for Encode {
 
 /// Runs the cases of a variant, of coded types or of f16.
 pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-    let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
-    for (i, shape) in Shape::all(variant, n_heads, tokens).enumerate() {
+    for (i, shape) in shapes(variant, effort).enumerate() {
         let case = Case::new(&shape, i as u64);
         let (pool, faults) = case.on_gpu(gpu, variant)?;
         let (want_pool, want_faults) = case.of_twin();
@@ -41,6 +40,12 @@ pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, effort: Effort, tall
         tally.compare_bits(&format!("{}, faults", shape.name()), &faults, &want_faults, 1);
     }
     Ok(())
+}
+
+/// The batches of a variant: with full effort more than 100,000 heads.
+fn shapes(variant: &Variant, effort: Effort) -> impl Iterator<Item = Shape> {
+    let (tokens, n_heads) = effort.of((67, 2), (1153, 4));
+    Shape::all(variant, n_heads, tokens)
 }
 
 /// Values between the heads of one token and of the next in the buffers.
@@ -124,5 +129,23 @@ impl<'a> Case<'a> {
         let layout = &self.shape.sides[side].layout;
         let rows = self.x[side].chunks_exact(layout.n_heads * layout.head_dim);
         rows.flat_map(|row| [f32::NAN; GAP].into_iter().chain(row.iter().copied())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_effort_stores_at_least_100_000_heads_with_every_variant() {
+        let kernels = [&turbo_wgsl::kv::kv_encode::KERNEL, &turbo_wgsl::kv::kv_encode_f16::KERNEL];
+        for variant in kernels.iter().flat_map(|kernel| kernel.variants) {
+            let per_shape = |shape: Shape| {
+                let heads: usize = shape.sides.iter().map(|side| side.layout.n_heads).sum();
+                shape.slots.len() * heads
+            };
+            let heads: usize = shapes(variant, Effort::Full).map(per_shape).sum();
+            assert!(heads >= 100_000, "{}: {heads} heads", variant.label);
+        }
     }
 }
