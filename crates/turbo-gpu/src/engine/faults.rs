@@ -1,7 +1,7 @@
 //! What kernels report about keys, values and queries that cannot be used.
 
-use turbo_backend::{BackendError, KvSide};
 use turbo_backend::plan::{Plan, Step};
+use turbo_backend::{BackendError, KvSide};
 
 use super::backend_error;
 use super::batch::Batch;

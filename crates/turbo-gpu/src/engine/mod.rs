@@ -4,6 +4,7 @@ mod backend;
 mod batch;
 mod faults;
 mod fuse;
+mod key_biases;
 mod pools;
 mod steps;
 mod weights;
@@ -23,6 +24,7 @@ pub use backend::GpuBackend;
 use batch::{Batch, DeviceBatch};
 use faults::Faults;
 use fuse::{Op, fuse};
+use key_biases::KeyBiases;
 use pools::{Pool, Scratches};
 use weights::Weights;
 
@@ -47,6 +49,7 @@ pub struct GpuEngine {
     ops: Vec<Op>,
     batch: DeviceBatch,
     scratches: Scratches,
+    key_biases: KeyBiases,
     faults: Faults,
     logits: Option<ReadBack<f32>>,
 }
@@ -66,6 +69,7 @@ impl GpuEngine {
         let fits = usize::try_from(gpu.capabilities().max_binding_bytes / 4).unwrap_or(usize::MAX) / widest;
         let max_batch = fits.clamp(1, MAX_BATCH);
         let weights = Weights::load(&gpu, &plan, file, progress)?;
+        let key_biases = KeyBiases::new(&gpu, &plan, file)?;
         let fail = |error| backend_error(&gpu, error);
         let value = |v: &turbo_backend::plan::Value| gpu.buffer(&v.name, max_batch * v.width);
         let values = plan.values.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
@@ -87,6 +91,7 @@ impl GpuEngine {
             codes,
             batch,
             scratches: Scratches::default(),
+            key_biases,
             faults,
             logits: None,
             gpu,
@@ -98,8 +103,11 @@ impl GpuEngine {
         let gpu = Arc::clone(&self.gpu);
         let fail = |error| backend_error(&gpu, error);
         self.batch.upload(&gpu, &self.plan, batch).map_err(fail)?;
+        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
+        self.key_biases.reach(&gpu, end).map_err(fail)?;
         for slot in 0..self.plan.kv.len() {
-            self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, slot).map_err(fail)?;
+            let biased = self.key_biases.any();
+            self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, slot, biased).map_err(fail)?;
         }
         let n = batch.wanted.len() * self.plan.n_vocab;
         if self.logits.as_ref().is_none_or(|to| to.len() < n) {

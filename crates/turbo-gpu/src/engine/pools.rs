@@ -76,7 +76,7 @@ pub(super) struct Scratches {
 }
 
 impl Scratches {
-    /// Makes room for `batch` in the slot, in every pool it uses.
+    /// Makes room for `batch` in the slot, in every pool it uses; `biased` if there are key biases.
     pub(super) fn reserve(
         &mut self,
         gpu: &Gpu,
@@ -84,6 +84,7 @@ impl Scratches {
         pools: &BTreeMap<PoolId, Pool>,
         batch: &Batch,
         slot: usize,
+        biased: bool,
     ) -> Result<(), GpuError> {
         let heads = plan.steps.iter().filter_map(|step| match step {
             Step::Attention { slot: s, spec, .. } if *s == slot => Some(spec.n_heads),
@@ -101,7 +102,9 @@ impl Scratches {
             }
             // Contexts grow token by token: leave room for a while.
             let chunks = chunks.next_power_of_two().max(4);
-            self.made.push((*layer, rows, chunks, Scratch::new(gpu, layer, rows, chunks)?));
+            let scratch = Scratch::new(gpu, layer, rows, chunks)?;
+            let scratch = if biased { scratch.with_key_bias(gpu)? } else { scratch };
+            self.made.push((*layer, rows, chunks, scratch));
         }
         Ok(())
     }

@@ -282,6 +282,7 @@ impl GpuEngine {
                 window: spec.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
                 soft_cap: spec.soft_cap,
                 sinks: spec.sinks.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|sinks| sinks.bind()),
+                key_bias: self.key_biases.of(slot),
                 scratch,
                 faults: self.faults.queries(),
                 out: rows(out),

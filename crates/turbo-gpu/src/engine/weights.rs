@@ -111,8 +111,21 @@ fn find<'a>(gpu: &Gpu, file: &'a GgufFile, weight: &Weight) -> Result<(GgmlType,
 }
 
 fn vector(gpu: &Gpu, weight: &Weight, ty: GgmlType, data: &[u8]) -> Result<Buffer<f32>, GpuError> {
+    gpu.upload(&weight.tensor, &decoded(gpu, weight, ty, data)?)
+}
+
+fn decoded(gpu: &Gpu, weight: &Weight, ty: GgmlType, data: &[u8]) -> Result<Vec<f32>, GpuError> {
     let mut values = vec![0.0; weight.cols];
     turbo_quant::ggml::decode_row(ty, data, &mut values)
         .map_err(|error| gpu.call("engine", format!("{}: {error}", weight.tensor)))?;
-    gpu.upload(&weight.tensor, &values)
+    Ok(values)
+}
+
+/// The values of a vector, for the host.
+///
+/// # Errors
+/// A tensor that is missing.
+pub(super) fn vector_values(gpu: &Gpu, file: &GgufFile, weight: &Weight) -> Result<Vec<f32>, BackendError> {
+    let (ty, tensor) = find(gpu, file, weight)?;
+    decoded(gpu, weight, ty, file.data(tensor)?).map_err(|error| backend_error(gpu, error))
 }
