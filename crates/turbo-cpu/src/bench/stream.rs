@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn every_word_is_in_one_sum() {
-        let x: Vec<u32> = (0..4 * 5000).map(|i| i * 0x9e37_79b9_u32.wrapping_mul(i)).collect();
+        let x: Vec<u32> = (0..4 * 5000_u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
         let sums = stream(&x);
         assert_eq!(sums.len(), 512);
         let all = |words: &[u32]| words.iter().fold(0_u32, |s, &w| s.wrapping_add(w));
