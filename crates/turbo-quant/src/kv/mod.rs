@@ -16,7 +16,9 @@ pub use query::{QueryCodes, quantize_query};
 
 pub(crate) use decode::decode_head_body;
 pub(crate) use encode::encode_head_body;
-pub(crate) use levels::{code_levels, expand, levels_head_body};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use levels::code_levels;
+pub(crate) use levels::{expand, levels_head_body};
 pub(crate) use query::quantize_query_body;
 
 use crate::kv_type::KvType;
