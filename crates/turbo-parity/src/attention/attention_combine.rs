@@ -6,8 +6,7 @@ use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
 use super::attention_decode::any_head;
-use super::case::named;
-use super::compare::compare;
+use super::compare::{compare, named};
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `attention/attention_combine`, with turbo4 keys.

@@ -5,8 +5,7 @@ use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
-use super::case::named;
-use super::compare::compare;
+use super::compare::{compare, named};
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `attention/attention_decode`.

@@ -7,12 +7,8 @@ use turbo_quant::KvType;
 use turbo_wgsl::Variant;
 
 use super::Rotation;
+use super::compare::named;
 use crate::{Effort, Inputs};
-
-/// The type that an option `k_turbo4` or `v_f16` of a variant's name names.
-pub(super) fn named(variant: &Variant, side: &str) -> Option<KvType> {
-    variant.name.split(',').find_map(|option| option.strip_prefix(side)?.parse().ok())
-}
 
 /// Head sizes of models, and others that cut into every size of group.
 const HEAD_DIMS: [usize; 14] = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 512, 576];

@@ -8,6 +8,11 @@ use turbo_wgsl::Variant;
 use super::{Case, Problem};
 use crate::{Effort, Tally};
 
+/// The type that an option `k_turbo4` or `v_f16` of a variant's name names.
+pub(super) fn named(variant: &Variant, side: &str) -> Option<KvType> {
+    variant.name.split(',').find_map(|option| option.strip_prefix(side)?.parse().ok())
+}
+
 /// Tries `variant`, put among the chosen ones by `put`, on the cases of the pair `k`, `v`: coded pairs to the bit,
 /// others by their error against float64.
 pub(super) fn compare(

@@ -6,7 +6,7 @@ use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
 
-use super::case::named;
+use super::compare::named;
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `attention/query_codes`.
