@@ -154,4 +154,6 @@ pub struct AttentionParams {
     pub rows: u32,
     /// 1 if there are attention sinks.
     pub sinks: u32,
+    /// Words of a row of key biases; 0: none.
+    pub bias_stride: u32,
 }

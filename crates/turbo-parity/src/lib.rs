@@ -58,6 +58,7 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_combine_f16::CombineF16,
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
+    &attention::attention_prefill::Prefill,
     &attention::query_codes::Codes,
     &kv::kv_decode::Decode,
     &kv::kv_decode_f16::DecodeF16,

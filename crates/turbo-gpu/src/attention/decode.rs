@@ -44,8 +44,8 @@ impl Sequence {
 /// Memory that the kernels of one attention hand results on in.
 #[derive(Debug)]
 pub struct Scratch {
-    codes: Buffer<u32>,
-    mults: Buffer<f32>,
+    pub(super) codes: Buffer<u32>,
+    pub(super) mults: Buffer<f32>,
     partials: Buffer<u32>,
     slots: u32,
 }
@@ -166,7 +166,7 @@ impl Variants {
 }
 
 /// log2(e) * cap * 2^16 and 2 / cap of a soft cap, limited as the specification says.
-fn cap_params(cap: Option<f32>) -> (u32, f32) {
+pub(super) fn cap_params(cap: Option<f32>) -> (u32, f32) {
     let Some(cap) = cap else { return (0, 0.0) };
     let c = f64::from(if cap.is_nan() { 8192.0 } else { cap.clamp(1.0 / 1024.0, 8192.0) });
     ((c * std::f64::consts::LOG2_E * 65536.0).round() as u32, (2.0 / c) as f32)
@@ -226,7 +226,7 @@ impl AttentionDecode<'_> {
     }
 
     /// Query tokens of all sequences.
-    fn tokens(&self) -> u32 {
+    pub(super) fn tokens(&self) -> u32 {
         self.known.iter().map(|s| s.first + s.tokens).max().unwrap_or(0)
     }
 

@@ -1,3 +1,5 @@
 //! Attention over the KV cache, as calls.
 
 pub mod decode;
+pub mod job;
+pub mod prefill;

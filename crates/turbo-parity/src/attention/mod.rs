@@ -4,6 +4,7 @@ pub(crate) mod attention_combine;
 pub(crate) mod attention_combine_f16;
 pub(crate) mod attention_decode;
 pub(crate) mod attention_decode_f16;
+pub(crate) mod attention_prefill;
 mod case;
 mod compare;
 mod problem;

@@ -5,6 +5,7 @@ use turbo_cpu::attention::twin::{HeadCache, HeadQuery, attend};
 use turbo_cpu::attention::{AttentionJob, attention};
 use turbo_cpu::pool::ThreadPool;
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::prefill::{self, AttentionPrefill};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
 use turbo_quant::kv::encode_head;
@@ -175,6 +176,18 @@ impl Problem {
         let on = self.upload(gpu)?;
         let mut recorder = gpu.recorder("attention");
         self.call(&on).record_with(&mut recorder, variants)?;
+        recorder.submit()?;
+        gpu.download(&on.out, 0..on.out.len())
+    }
+
+    /// What the device computes with `variants` of attention_prefill: [row][head_dim_v].
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn on_gpu_prefill(&self, gpu: &Gpu, variants: &prefill::Variants) -> Result<Vec<f32>, GpuError> {
+        let on = self.upload(gpu)?;
+        let mut recorder = gpu.recorder("attention");
+        AttentionPrefill { job: self.call(&on), key_bias: None }.record_with(&mut recorder, variants)?;
         recorder.submit()?;
         gpu.download(&on.out, 0..on.out.len())
     }
