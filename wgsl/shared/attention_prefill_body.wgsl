@@ -3,7 +3,7 @@
 // A workgroup has ROWS rows and up to 128 values of V, in units of 16. Invocation t is lane t % 16 of the rows
 // 4 (t / 16) .. + 3: of these it has the keys 4 lane .. + 3 of a tile, and of every unit the value `lane`.
 // Words: K_TYPE and V_TYPE as in attention_decode_body; K_QUANT, V_QUANT for q8_0 and q4_0; ROWS, THREADS = 4 ROWS; WHOLE where heads are multiples of 128;
-// SUBGROUP; OVERLAY where keys and values share memory.
+// SUBGROUP; OVERLAY where keys and values share memory; FLOAT with f16 on a side.
 
 // Width of the weights; BLOCKS: scale blocks of a slice at most; TOGETHER: units whose sums are made at once, all of one
 // block.
@@ -39,9 +39,16 @@
 #import soft_cap
 #import prefill_slices
 #import prefill_softmax
+#if K_TYPE == 5
+#import prefill_keys_f16
+#else
 #import prefill_keys
+#endif
+#if V_TYPE == 5
+#import prefill_values_f16
+#else
 #import prefill_values
-#import prefill_output
+#endif
 
 @group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -63,6 +70,13 @@ const LIMIT = 67108864.0;
 var<workgroup> rows: array<vec3<u32>, ROWS>;
 // Levels of the keys (place_of_key), then of the values (place_of_value); at the end the rows' output heads.
 var<workgroup> stage: array<vec4<u32>, ROWS * 32>;
+// Of every row the weights: per plane of bytes four vectors of 16 keys, for f16 V f32 of 4 keys a vector. At first the
+// queries for f16 K, 4 f32 values a vector.
+#ifdef FLOAT
+var<workgroup> weights: array<vec4<u32>, ROWS * 16>;
+#else
+var<workgroup> weights: array<vec4<u32>, ROWS * 8>;
+#endif
 
 // Fills in `rows` for the workgroup's K/V head and rows from `first` on.
 fn find_rows(sequence: Sequence, kv_head: u32, first: u32, t: u32) {
@@ -121,6 +135,9 @@ fn main(
     reset_softmax(t);
     workgroupBarrier();
     begin_queries(t);
+#if V_TYPE == 5
+    begin_values();
+#endif
     for (var tile = lowest / TILE; tile * TILE < behind; tile++) {
         let block = tables[sequence.table + tile];
         let k_unit = block * params.k_block + params.k_first + kv_head * params.k_unit;

@@ -14,13 +14,6 @@ const SHIFTS = vec4<i32>(8, 8, 8, 9);
 // Of every row: largest exponent field of the rotation group that starts at a unit.
 var<workgroup> fields: array<atomic<u32>, ROWS * 8>;
 
-// The part of the denominator that an attention sink is.
-fn sink_of(logit: f32) -> Frame {
-    let scaled = opaque(logit * 0x1.715476p0f) * 65536.0;
-    let s = i32(round(select(-LIMIT, min(scaled, LIMIT), scaled > -LIMIT)));
-    return Frame(s >> 16u, exp2_mantissa(vec4<i32>(s)).x);
-}
-
 // First unit of the rotation group of a unit.
 fn first_of_group(unit: u32, size: u32) -> u32 {
     return unit & ~(unit_group(unit, size) / 16u - 1u);
@@ -46,29 +39,26 @@ fn normalise_rows(slice: u32, kv_head: u32, t: u32) {
         let factor = f32(i32(min((whole << 15u) + (left << 15u) / l16, 0x7fffffffu)));
         let exponent = -(denominator.e - 23) - el2 - 46 - WEIGHT_BITS - 44;
         let at = index * params.head_dim_v + slice * 128u + lane;
-#repeat J 8
-        if index != ABSENT && J * 16u < size {
-#if BLOCKS == 1
-            let frame = frames[R];
-#else
-            let frame = frame_of(unit_block(J, size), R);
-#endif
+        for (var unit = 0u; unit * 16u < size; unit++) {
+            if index == ABSENT {
+                break;
+            }
+            let frame = frame_of(unit_block(unit, size), R);
 #ifdef V_QUANT
             let shift = 0;
 #else
-            let shift = SHIFTS[countTrailingZeros(unit_group(J, size)) - 4u];
+            let shift = SHIFTS[countTrailingZeros(unit_group(unit, size)) - 4u];
 #endif
-            let value = scale_pow2(f32(bitcast<i32>(y[at + J * 16u])) * factor, frame.e + exponent - shift);
+            let value = scale_pow2(f32(bitcast<i32>(y[at + unit * 16u])) * factor, frame.e + exponent - shift);
             let kept = select(value, 0.0, denominator.bound == 0u || frame.bound == 0u);
-            stage[row * 32u + J * 4u + lane / 4u][lane & 3u] = bitcast<u32>(kept);
-            atomicMax(&fields[row * 8u + first_of_group(J, size)], exponent_field(kept));
+            stage[row * 32u + unit * 4u + lane / 4u][lane & 3u] = bitcast<u32>(kept);
+            atomicMax(&fields[row * 8u + first_of_group(unit, size)], exponent_field(kept));
         }
-#end
     }
 #end
 }
 
-#if BLOCKS != 1
+// Without an index that registers cannot have.
 fn frame_of(block: u32, r: u32) -> Frame {
     var frame = frames[r];
 #repeat B BLOCKS
@@ -78,7 +68,6 @@ fn frame_of(block: u32, r: u32) -> Frame {
 #end
     return frame;
 }
-#endif
 
 // Normalises the values of a unit, flips them, and transforms by the strides below 16.
 fn rotate_unit(row: u32, unit: u32, size: u32) {

@@ -128,3 +128,10 @@ fn fold_denominators() {
     chunk_denominators[R] = Frame(0, 0u);
 #end
 }
+
+// The part of the denominator that an attention sink is.
+fn sink_of(logit: f32) -> Frame {
+    let scaled = opaque(logit * 0x1.715476p0f) * 65536.0;
+    let s = i32(round(select(-LIMIT, min(scaled, LIMIT), scaled > -LIMIT)));
+    return Frame(s >> 16u, exp2_mantissa(vec4<i32>(s)).x);
+}

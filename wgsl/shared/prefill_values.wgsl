@@ -5,9 +5,8 @@
 #import levels TYPE=V_TYPE levels=v_levels
 #endif
 #import prefill_weights
+#import prefill_output
 
-// Weights of the rows: per plane four vectors of 16 keys.
-var<workgroup> weights: array<vec4<u32>, ROWS * 8>;
 // Sums of the chunk: component r is row r of the invocation; and their frames, per block and row.
 var<private> chunk_sums: array<vec4<i32>, 8>;
 var<private> chunk_frames: array<Frame, 4 * BLOCKS>;
@@ -168,16 +167,41 @@ fn sums_of(unit: u32, t: u32) -> array<vec4<i32>, TOGETHER> {
     return sums;
 }
 
+// The shifts of a block's sums of the chunk and of the tile, which has the frames `frame`; the chunk's frame follows.
+fn join_block(block: u32, frame: vec4<i32>) -> Shifts {
+    var shifts: Shifts;
+#repeat R 4
+    {
+        let bound = select(BOUND, 0u, frame[R] == LOWEST);
+        let join = join_frames(chunk_frames[4u * block + R], Frame(frame[R], bound));
+        chunk_frames[4u * block + R] = join.frame;
+        shifts.state[R] = join.state;
+        shifts.part[R] = join.part;
+    }
+#end
+    return shifts;
+}
+
+// Adds the tile to the chunk's sums of TOGETHER units.
+fn add_units(unit: u32, shifts: Shifts, t: u32) {
+    let sums = sums_of(unit, t);
+#repeat U TOGETHER
+    {
+        let at = unit + U;
+        chunk_sums[at] = shift_round4(chunk_sums[at], shifts.state) + shift_round4(sums[U], shifts.part);
+    }
+#end
+}
+
 // Adds the tile to the sums of the chunk. Ends with the values' levels and the weights still being read, or not if
 // keys and values share memory.
 fn add_values(unit_words: u32, slice: u32, t: u32) {
     let size = slice_size(params.head_dim_v, slice);
-    let blocks = slice_blocks(size);
 #ifdef SUBGROUP
     add_denominators();
 #else
     let first = (t / 16u) * 4u;
-    for (var block = 0u; block < blocks; block++) {
+    for (var block = 0u; block < slice_blocks(size); block++) {
         let scales = value_scales(unit_words, slice, block, t);
 #repeat R 4
         atomicMax(&row_frames[(first + R) * 4u + block], top_of(products_of(mantissas[R], exponents[R], scales)));
@@ -187,34 +211,38 @@ fn add_values(unit_words: u32, slice: u32, t: u32) {
     sum_mantissas(t);
 #endif
     expand_values(unit_words, slice, t);
+#ifdef WHOLE
+    // Unrolled: the sums are in registers.
 #repeat B BLOCKS
-    if B < blocks {
+    {
 #if B != 0
         workgroupBarrier();
 #endif
         let frame = write_weights(value_scales(unit_words, slice, B, t), B, t);
         workgroupBarrier();
-        var shifts: Shifts;
-#repeat R 4
-        {
-            let bound = select(BOUND, 0u, frame[R] == LOWEST);
-            let join = join_frames(chunk_frames[4 * B + R], Frame(frame[R], bound));
-            chunk_frames[4 * B + R] = join.frame;
-            shifts.state[R] = join.state;
-            shifts.part[R] = join.part;
-        }
-#end
-#repeat P 8 / TOGETHER
-        if unit_block(P * TOGETHER, size) == B && P * TOGETHER * 16u < size {
-            let sums = sums_of(P * TOGETHER, t);
-#repeat U TOGETHER
-            chunk_sums[P * TOGETHER + U] = shift_round4(chunk_sums[P * TOGETHER + U], shifts.state)
-                + shift_round4(sums[U], shifts.part);
-#end
-        }
+        let shifts = join_block(B, frame);
+#repeat P 8 / BLOCKS / TOGETHER
+        add_units((B * 8 / BLOCKS) + P * TOGETHER, shifts, t);
 #end
     }
 #end
+#else
+    // One piece of code for all units: compiling it eight times takes software adapters a minute.
+    var shifts: Shifts;
+    var block = 0xffffffffu;
+    for (var unit = 0u; unit * 16u < size; unit += u32(TOGETHER)) {
+        if unit_block(unit, size) != block {
+            if block != 0xffffffffu {
+                workgroupBarrier();
+            }
+            block = unit_block(unit, size);
+            let frame = write_weights(value_scales(unit_words, slice, block, t), block, t);
+            workgroupBarrier();
+            shifts = join_block(block, frame);
+        }
+        add_units(unit, shifts, t);
+    }
+#endif
 #ifndef SUBGROUP
     add_denominators(t);
 #endif
@@ -240,24 +268,28 @@ fn fold_chunk(slice: u32, t: u32) {
     }
 #end
 #end
+#ifdef WHOLE
+#repeat J 8
+    fold_unit(J, slice, size, shifts[J * BLOCKS / 8], t);
+#end
+#else
+    for (var unit = 0u; unit * 16u < size; unit++) {
+        fold_unit(unit, slice, size, shifts[unit_block(unit, size)], t);
+    }
+#endif
+}
+
+// Adds the chunk's sums of a unit to those in y, and empties them.
+fn fold_unit(unit: u32, slice: u32, size: u32, shifts: Shifts, t: u32) {
 #repeat R 4
     {
         let index = rows[(t / 16u) * 4u + R].x;
-        let at = index * params.head_dim_v + slice * 128u + (t & 15u);
-#repeat J 8
-        if index != ABSENT && J * 16u < size {
-#if BLOCKS == 1
-            let both = shifts[0];
-#else
-            let both = shifts[unit_block(J, size)];
-#endif
-            let state = shift_round(bitcast<i32>(y[at + J * 16u]), both.state[R]);
-            y[at + J * 16u] = bitcast<u32>(state + shift_round(chunk_sums[J][R], both.part[R]));
+        let at = index * params.head_dim_v + slice * 128u + (t & 15u) + unit * 16u;
+        if index != ABSENT {
+            let state = shift_round(bitcast<i32>(y[at]), shifts.state[R]);
+            y[at] = bitcast<u32>(state + shift_round(chunk_sums[unit][R], shifts.part[R]));
         }
-#end
     }
 #end
-#repeat J 8
-    chunk_sums[J] = vec4<i32>(0);
-#end
+    chunk_sums[unit] = vec4<i32>(0);
 }

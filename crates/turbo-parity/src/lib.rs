@@ -59,6 +59,7 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
     &attention::attention_prefill::Prefill,
+    &attention::attention_prefill_f16::PrefillF16,
     &attention::query_codes::Codes,
     &kv::kv_decode::Decode,
     &kv::kv_decode_f16::DecodeF16,

@@ -1,4 +1,4 @@
-//! Attention of many query tokens: `wgsl/kernels/attention/attention_prefill.wgsl`.
+//! Attention of many query tokens: `wgsl/kernels/attention/attention_prefill{,_f16}.wgsl`.
 
 use turbo_backend::KvLayer;
 use turbo_wgsl::params::AttentionParams;
@@ -23,7 +23,7 @@ pub(super) fn slices(layer: &KvLayer) -> u32 {
 /// Which variants do it.
 #[derive(Clone, Copy, Debug)]
 pub struct Variants {
-    /// Of attention_prefill.
+    /// Of attention_prefill, or attention_prefill_f16 when a side is f16.
     pub prefill: &'static Variant,
     /// Of query_codes, when K is coded.
     pub codes: Option<&'static Variant>,
@@ -37,10 +37,13 @@ impl Variants {
     /// The device cannot make query codes.
     pub fn find(gpu: &Gpu, layer: &KvLayer) -> Result<Option<Self>, GpuError> {
         let (k, v) = (layer.k.kv_type, layer.v.kv_type);
-        let kernel = &attention::attention_prefill::KERNEL;
-        let (prefix, whole) = (format!("k_{k},v_{v},"), is_whole(layer));
-        let all = kernel.variants.iter().filter(|x| x.name.starts_with(&prefix) && (whole || !needs_whole(x)));
-        let mut able = all.filter(|x| gpu.capabilities().unmet(x).is_none());
+        let coded = k.is_coded() && v.is_coded();
+        let kernel =
+            if coded { &attention::attention_prefill::KERNEL } else { &attention::attention_prefill_f16::KERNEL };
+        let (pair, whole) = (format!("k_{k},v_{v}"), is_whole(layer));
+        let own = |x: &&Variant| x.name.strip_prefix(&pair).is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
+        let fitting = kernel.variants.iter().filter(own).filter(|x| whole || !needs_whole(x));
+        let mut able = fitting.filter(|x| gpu.capabilities().unmet(x).is_none());
         // The last option is the fastest.
         let Some(prefill) = able.next_back() else { return Ok(None) };
         let codes = match k.is_coded() {
@@ -50,7 +53,7 @@ impl Variants {
         Ok(Some(Self { prefill, codes }))
     }
 
-    /// Rows of a workgroup: `rN` in the name.
+    /// Rows of a workgroup: `rN` in the name, or 16.
     pub fn rows(&self) -> u32 {
         self.prefill.name.split(',').find_map(|option| option.strip_prefix('r')?.parse().ok()).unwrap_or(16)
     }
@@ -90,11 +93,11 @@ impl AttentionPrefill<'_> {
     /// Sizes that do not fit, a device that cannot run the pair of types.
     pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
         let (layer, gpu) = (self.job.layer, recorder.gpu());
-        let Some(variants) = Variants::find(gpu, layer)? else {
-            let kernel = attention::attention_prefill::KERNEL;
-            let reason = format!("no variant of {} for K of {} and V of {}", kernel.name, layer.k.kv_type, layer.v.kv_type);
-            return Err(GpuError::Unsupported { device: gpu.name().to_owned(), kernel: CALL.to_owned(), unmet: reason });
-        };
+        let variants = Variants::find(gpu, layer)?.ok_or_else(|| {
+            let (k, v) = (layer.k.kv_type, layer.v.kv_type);
+            let unmet = format!("no variant for K of {k} and V of {v} runs here; attention_decode does the same");
+            GpuError::Unsupported { device: gpu.name().to_owned(), kernel: CALL.to_owned(), unmet }
+        })?;
         self.record_with(recorder, &variants)
     }
 
@@ -103,10 +106,10 @@ impl AttentionPrefill<'_> {
     /// # Errors
     /// As [`AttentionPrefill::record`].
     pub fn record_with(&self, recorder: &mut Recorder<'_>, variants: &Variants) -> Result<(), GpuError> {
-        let params = self.params(variants);
         if let Some(reason) = self.problem(variants) {
             return Err(recorder.gpu().call(CALL, reason));
         }
+        let params = self.params(variants);
         if params.rows == 0 {
             return Ok(());
         }
@@ -119,18 +122,18 @@ impl AttentionPrefill<'_> {
             queries = codes;
         }
         let grid = Grid::linear(params.row_groups * params.sequences * params.kv_heads * slices(job.layer));
-        let bindings = attention::attention_prefill::Bindings {
-            sequences: job.sequences,
-            tables: job.tables,
-            queries,
-            mults,
-            k_pool: job.k.pool.bind,
-            v_pool: job.v.pool.bind,
-            sinks: job.sinks.unwrap_or(mults),
-            key_bias: self.key_bias.map_or(mults, |bias| bias.parts),
-            y: job.out,
-        };
-        recorder.dispatch(variants.prefill, bindings, &params, grid)
+        let (sequences, tables, y) = (job.sequences, job.tables, job.out);
+        let (k_pool, v_pool) = (job.k.pool.bind, job.v.pool.bind);
+        let (sinks, key_bias) = (job.sinks.unwrap_or(mults), self.key_bias.map_or(mults, |bias| bias.parts));
+        if attention::attention_prefill::KERNEL.has(variants.prefill) {
+            use attention::attention_prefill::Bindings;
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, sinks, key_bias, y };
+            recorder.dispatch(variants.prefill, bindings, &params, grid)
+        } else {
+            use attention::attention_prefill_f16::Bindings;
+            let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, sinks, key_bias, y };
+            recorder.dispatch(variants.prefill, bindings, &params, grid)
+        }
     }
 
     /// Query tokens of the longest sequence times query heads of a K/V head.
