@@ -22,7 +22,9 @@
 #else
 #ifdef WHOLE
 #define BLOCKS 1
+#ifndef TOGETHER
 #define TOGETHER 4
+#endif
 #else
 #define BLOCKS 3
 #define TOGETHER 1
@@ -47,7 +49,7 @@
 #if V_TYPE == 5
 #import prefill_values_f16
 #else
-#import prefill_values
+#import prefill_sums
 #endif
 
 @group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
@@ -69,7 +71,7 @@ const LIMIT = 67108864.0;
 // Of every row: its index in queries and y (ABSENT if there is none), first key seen, last key seen + 1.
 var<workgroup> rows: array<vec3<u32>, ROWS>;
 // Levels of the keys (place_of_key), then of the values (place_of_value); at the end the rows' output heads.
-var<workgroup> stage: array<vec4<u32>, ROWS * 32>;
+var<workgroup> stage: array<vec4<u32>, STAGE>;
 // Of every row the weights: per plane of bytes four vectors of 16 keys, for f16 V f32 of 4 keys a vector. At first the
 // queries for f16 K, 4 f32 values a vector.
 #ifdef FLOAT

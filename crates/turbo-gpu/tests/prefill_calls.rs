@@ -41,8 +41,7 @@ fn calls_that_do_not_fit_their_buffers_are_refused() {
     let (faults, out) = (gpu.buffer::<u32>("faults", rows).unwrap(), gpu.buffer::<f32>("out", rows * d).unwrap());
     let scratch = Scratch::new(&gpu, &layer, rows, 0).unwrap();
     let short = gpu.buffer::<f32>("short", 4).unwrap();
-    let part =
-        PoolPart { bind: pool.bind(), first_block: 0, blocks: 5, block_words: (k_words + v_words) as u32 };
+    let part = PoolPart { bind: pool.bind(), first_block: 0, blocks: 5, block_words: (k_words + v_words) as u32 };
     let good = AttentionDecode {
         layer: &layer,
         n_heads: heads,

@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
 
+use std::time::{Duration, Instant};
+
 use turbo_gpu::attention::prefill::{AttentionPrefill, Variants};
 use turbo_gpu::{Gpu, GpuOptions, find};
 use turbo_parity::attention::{Case, Problem, Uploaded};
@@ -13,6 +15,8 @@ use turbo_wgsl::attention as kernels;
 
 /// Keys up to which results are compared.
 const CHECKED_KEYS: usize = 2048;
+/// How long the device works right before it is timed: its clock falls within moments of idleness.
+const BUSY: Duration = Duration::from_millis(300);
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -30,9 +34,19 @@ fn operations(case: &Case) -> f64 {
 
 /// Microseconds of the attention kernel and of query_codes.
 fn time(gpu: &Gpu, problem: &Problem, on: &Uploaded, variants: &Variants, rounds: usize) -> Result<[f64; 2], Failure> {
+    let call = AttentionPrefill { job: problem.call(on), key_bias: None };
     let mut recorder = gpu.recorder("bench").with_timing()?;
     for _ in 0..rounds {
-        AttentionPrefill { job: problem.call(on), key_bias: None }.record_with(&mut recorder, variants)?;
+        call.record_with(&mut recorder, variants)?;
+    }
+    let started = Instant::now();
+    while started.elapsed() < BUSY {
+        let mut busy = gpu.recorder("busy");
+        for _ in 0..rounds {
+            call.record_with(&mut busy, variants)?;
+        }
+        busy.submit()?;
+        gpu.wait()?;
     }
     let times = recorder.submit_timed()?;
     let of = |name: &str| {
@@ -73,7 +87,6 @@ fn main() -> Result<(), Failure> {
                     continue;
                 }
                 let variants = Variants { prefill, codes };
-                time(&gpu, &problem, &on, &variants, 2)?;
                 let [us, codes_us] = time(&gpu, &problem, &on, &variants, if keys > CHECKED_KEYS { 10 } else { 50 })?;
                 let differ = match &want {
                     Some(want) => {

@@ -41,7 +41,8 @@ impl Variants {
         let kernel =
             if coded { &attention::attention_prefill::KERNEL } else { &attention::attention_prefill_f16::KERNEL };
         let (pair, whole) = (format!("k_{k},v_{v}"), is_whole(layer));
-        let own = |x: &&Variant| x.name.strip_prefix(&pair).is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
+        let own =
+            |x: &&Variant| x.name.strip_prefix(&pair).is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
         let fitting = kernel.variants.iter().filter(own).filter(|x| whole || !needs_whole(x));
         let mut able = fitting.filter(|x| gpu.capabilities().unmet(x).is_none());
         // The last option is the fastest.
