@@ -2,7 +2,7 @@
 //
 // A workgroup has ROWS rows and up to 128 values of V, in units of 16. Invocation t is lane t % 16 of the rows
 // 4 (t / 16) .. + 3: of these it has the keys 4 lane .. + 3 of a tile, and of every unit the value `lane`.
-// Words: K_TYPE and V_TYPE as in attention_decode_body; K_QUANT, V_QUANT for q8_0 and q4_0; ROWS, THREADS = 4 ROWS; WHOLE where heads are multiples of 128;
+// Words: K_TYPE and V_TYPE as in attention_decode_body; K_QUANT, V_QUANT for q8_0 and q4_0; ROWS, THREADS = 4 ROWS; STAGE vectors of `stage`, at least 32 ROWS; WHOLE where heads are multiples of 128;
 // SUBGROUP; OVERLAY where keys and values share memory; FLOAT with f16 on a side.
 
 // Width of the weights; BLOCKS: scale blocks of a slice at most; TOGETHER: units whose sums are made at once, all of one
@@ -22,9 +22,7 @@
 #else
 #ifdef WHOLE
 #define BLOCKS 1
-#ifndef TOGETHER
-#define TOGETHER 4
-#endif
+#define TOGETHER 8
 #else
 #define BLOCKS 3
 #define TOGETHER 1
