@@ -41,7 +41,7 @@ impl Parity for Prefill {
             }
             let Some(problem) = Problem::new(&case) else { continue };
             let codes = problem.variants(gpu)?.codes;
-            let got = problem.on_gpu_prefill(gpu, &Variants { prefill: variant, codes })?;
+            let got = problem.on_gpu_prefill(gpu, &Variants { prefill: variant, codes }, None)?;
             let want = problem.of_twin();
             let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             tally.compare_bits(&case.to_string(), &bits(&got), &bits(&want), case.head_dim.1);

@@ -27,7 +27,7 @@ impl Parity for PrefillF16 {
         for case in cases(of("k_"), of("v_"), effort) {
             let Some(problem) = Problem::new(&case) else { continue };
             let codes = problem.variants(gpu)?.codes;
-            let got = problem.on_gpu_prefill(gpu, &Variants { prefill: variant, codes })?;
+            let got = problem.on_gpu_prefill(gpu, &Variants { prefill: variant, codes }, None)?;
             tally.cases += 1;
             tally.vectors += problem.rows() as u64;
             let want = problem.of_twin();
