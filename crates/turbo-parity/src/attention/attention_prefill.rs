@@ -19,14 +19,15 @@ impl Parity for Prefill {
 
     fn is_extra(&self, variant: &Variant) -> bool {
         let (k, v) = pair(variant);
-        // Every type on both sides, heads of any size and whole ones in turn.
-        let tried = match (k, v) {
-            (KvType::Turbo4, KvType::Turbo4) | (KvType::Q8_0, KvType::Q8_0) => return false,
-            (KvType::Turbo3, KvType::Turbo2) | (KvType::Q4_0, KvType::Turbo3) => "r16",
-            (KvType::Turbo2, KvType::Q4_0) => "whole,r32,subgroup",
-            _ => return true,
-        };
-        !variant.name.ends_with(tried)
+        // Every type on both sides.
+        let tried = [
+            (KvType::Turbo4, KvType::Turbo4),
+            (KvType::Q8_0, KvType::Q8_0),
+            (KvType::Turbo3, KvType::Turbo2),
+            (KvType::Q4_0, KvType::Turbo3),
+            (KvType::Turbo2, KvType::Q4_0),
+        ];
+        !tried.contains(&(k, v))
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
