@@ -2,7 +2,7 @@
 //
 // A row is one query head of one query token. Rows of a K/V head are numbered token by token: row = token * group + g.
 
-// The params of query_codes, attention_decode and attention_combine.
+// The params of the kernels of attention.
 struct AttentionParams {
     zero: u32,
     sequences: u32,

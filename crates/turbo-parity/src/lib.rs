@@ -62,6 +62,8 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_combine_f16::CombineF16,
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
+    &attention::attention_prefill::Prefill,
+    &attention::attention_prefill_f16::PrefillF16,
     &attention::key_bias::Bias,
     &attention::query_codes::Codes,
     &bench::stream::Stream,

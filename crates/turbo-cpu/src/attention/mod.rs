@@ -18,6 +18,8 @@ mod attention_combine;
 mod attention_combine_f16;
 mod attention_decode;
 mod attention_decode_f16;
+mod attention_prefill;
+mod attention_prefill_f16;
 mod float_sums;
 mod fold_sums;
 mod query;

@@ -11,7 +11,7 @@ use turbo_quant::kv::Fault;
 
 use super::attention_decode::CodedQuery;
 use super::attention_decode_f16::PlainQuery;
-use super::{attention_combine, attention_combine_f16, attention_decode, attention_decode_f16};
+use super::{attention_prefill, attention_prefill_f16};
 use turbo_backend::key_bias::KeyBiasTable;
 
 /// The cache of one K/V head of one sequence.
@@ -71,15 +71,13 @@ pub fn attend(cache: &HeadCache<'_>, query: &HeadQuery<'_>, out: &mut [f32]) -> 
             Query::Plain(q) => q.scores(cache, tile, keys),
             Query::Coded(q) => q.scores(cache, tile, keys).iter().map(|&s| f64::from(s) / 65536.0).collect(),
         };
-        let partial = |chunk| attention_decode_f16::chunk_partial(cache, chunk, &visible, scores);
-        attention_combine_f16::combine(&chunks.map(partial).collect::<Vec<_>>(), query.sink, out);
+        attention_prefill_f16::head(cache, chunks, &visible, scores, query.sink, out);
     } else {
         let scores = |tile: usize, keys: Range<usize>| match &prepared {
             Query::Plain(q) => q.scores_q16(cache, tile, keys),
             Query::Coded(q) => q.scores(cache, tile, keys),
         };
-        let partials = chunks.map(|chunk| attention_decode::chunk_partial(cache, chunk, &visible, scores));
-        attention_combine::combine(&cache.layer.v, partials, query.sink, out);
+        attention_prefill::head(cache, chunks, &visible, scores, query.sink, out);
     }
     Ok(())
 }

@@ -45,8 +45,8 @@ impl Sequence {
 /// Memory that the kernels of one attention hand results on in.
 #[derive(Debug)]
 pub struct Scratch {
-    codes: Buffer<u32>,
-    mults: Buffer<f32>,
+    pub(super) codes: Buffer<u32>,
+    pub(super) mults: Buffer<f32>,
     partials: Buffer<u32>,
     key_bias: Option<Buffer<i32>>,
     rows: u32,
@@ -68,6 +68,19 @@ impl Scratch {
             rows: rows as u32,
             slots: chunks,
         })
+    }
+
+    /// The same for attention_prefill, which has no partials.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn without_partials(gpu: &Gpu, layer: &KvLayer, rows: usize, chunks: u32) -> Result<Self, GpuError> {
+        Ok(Self { slots: chunks, ..Self::new(gpu, layer, rows, 0)? })
+    }
+
+    /// Keys of a row that key biases have room for.
+    pub(super) fn keys(&self) -> u32 {
+        self.slots * CHUNK_TOKENS as u32
     }
 
     /// The same with room for the scores' parts that a key bias gives.
@@ -192,7 +205,7 @@ impl Variants {
 }
 
 /// log2(e) * cap * 2^16 and 2 / cap of a soft cap, limited as the specification says.
-fn cap_params(cap: Option<f32>) -> (u32, f32) {
+pub(super) fn cap_params(cap: Option<f32>) -> (u32, f32) {
     let Some(cap) = cap else { return (0, 0.0) };
     let c = f64::from(if cap.is_nan() { 8192.0 } else { cap.clamp(1.0 / 1024.0, 8192.0) });
     ((c * std::f64::consts::LOG2_E * 65536.0).round() as u32, (2.0 / c) as f32)
@@ -253,7 +266,7 @@ impl AttentionDecode<'_> {
     }
 
     /// Records the kernel that makes the key bias's parts of the scores, if there is one, and says where they are.
-    fn record_key_bias(&self, recorder: &mut Recorder<'_>) -> Result<Option<Bind<'_>>, GpuError> {
+    pub(super) fn record_key_bias(&self, recorder: &mut Recorder<'_>) -> Result<Option<Bind<'_>>, GpuError> {
         let (Some(tables), Some(parts)) = (self.key_bias, &self.scratch.key_bias) else { return Ok(None) };
         let call = KeyBias {
             tables,
@@ -272,7 +285,7 @@ impl AttentionDecode<'_> {
     }
 
     /// Query tokens of all sequences.
-    fn tokens(&self) -> u32 {
+    pub(super) fn tokens(&self) -> u32 {
         self.known.iter().map(|s| s.first + s.tokens).max().unwrap_or(0)
     }
 

@@ -1,4 +1,6 @@
 //! Attention over the KV cache, as calls.
 
 pub mod decode;
+pub mod job;
 pub mod key_bias;
+pub mod prefill;

@@ -37,7 +37,7 @@ pub(super) fn any_head(k: KvType, v: KvType) -> &'static str {
 }
 
 /// The types of K and V of a variant.
-fn pair(variant: &Variant) -> (KvType, KvType) {
+pub(super) fn pair(variant: &Variant) -> (KvType, KvType) {
     let of = |side| named(variant, side).unwrap_or(KvType::Turbo4);
     (of("k_"), of("v_"))
 }

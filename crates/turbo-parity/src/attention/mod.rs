@@ -4,6 +4,8 @@ pub(crate) mod attention_combine;
 pub(crate) mod attention_combine_f16;
 pub(crate) mod attention_decode;
 pub(crate) mod attention_decode_f16;
+pub(crate) mod attention_prefill;
+pub(crate) mod attention_prefill_f16;
 mod case;
 mod compare;
 pub(crate) mod key_bias;

@@ -4,6 +4,7 @@ use turbo_backend::key_bias::{KeyTurns, SlotBias};
 use turbo_backend::{BLOCK_TOKENS, KvLayer};
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::attention::key_bias::{KeyBiasTables, KeyTurnTables, SlotBiasTable};
+use turbo_gpu::attention::prefill::{self, AttentionPrefill, KeyBiasParts};
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu, GpuError};
 
@@ -204,6 +205,27 @@ impl Problem {
         let on = self.upload(gpu)?;
         let mut recorder = gpu.recorder("attention");
         self.call(&on).record_with(&mut recorder, variants)?;
+        recorder.submit()?;
+        gpu.download(&on.out, 0..on.out.len())
+    }
+
+    /// What the device computes with `variants` of attention_prefill: [row][head_dim_v]. `key_bias` holds parts of the
+    /// scores, [row][key] with keys up to the end of the last chunk.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn on_gpu_prefill(
+        &self,
+        gpu: &Gpu,
+        variants: &prefill::Variants,
+        key_bias: Option<&[i32]>,
+    ) -> Result<Vec<f32>, GpuError> {
+        let on = self.upload(gpu)?;
+        let parts = key_bias.map(|parts| gpu.upload("key bias", parts)).transpose()?;
+        let stride = key_bias.map_or(0, |parts| parts.len() / self.rows()) as u32;
+        let key_bias = parts.as_ref().map(|parts| KeyBiasParts { parts: parts.bind(), stride });
+        let mut recorder = gpu.recorder("attention");
+        AttentionPrefill { job: self.call(&on), key_bias }.record_with(&mut recorder, variants)?;
         recorder.submit()?;
         gpu.download(&on.out, 0..on.out.len())
     }
