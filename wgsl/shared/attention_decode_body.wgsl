@@ -3,34 +3,9 @@
 // Words: K_TYPE and V_TYPE 0 q8_0, 1 q4_0, 2 to 4 turbo2 to turbo4, 5 f16; ROWS of a workgroup, OCTETS of the largest K
 // head, SUBGROUP.
 
-// Sizes of V, known beforehand for heads of 128.
-#ifdef H128
-#define DIM_V 128u
-#if V_TYPE == 0
-#define V_WORDS 32u
-#define V_BLOCKS 4u
-#endif
-#if V_TYPE == 1
-#define V_WORDS 16u
-#define V_BLOCKS 4u
-#endif
-#if V_TYPE == 2
-#define V_WORDS 8u
-#define V_BLOCKS 1u
-#endif
-#if V_TYPE == 3
-#define V_WORDS 12u
-#define V_BLOCKS 1u
-#endif
-#if V_TYPE == 4
-#define V_WORDS 16u
-#define V_BLOCKS 1u
-#endif
-#else
 #define DIM_V params.head_dim_v
 #define V_WORDS params.v_words
 #define V_BLOCKS params.v_blocks
-#endif
 
 #import attention_job
 #import exp2_exact
@@ -44,11 +19,7 @@
 #import scale_block
 #import soft_cap
 #if K_TYPE != 5
-#ifdef H128
-#import attention_keys_128
-#else
 #import attention_keys
-#endif
 #else
 #import attention_keys_f16
 #endif
@@ -62,11 +33,7 @@
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
 @group(0) @binding(2) var<storage, read> queries: array<u32>;
 @group(0) @binding(3) var<storage, read> mults: array<f32>;
-#ifdef H128
-@group(0) @binding(4) var<storage, read> k_pool: array<vec4<u32>>;
-#else
 @group(0) @binding(4) var<storage, read> k_pool: array<u32>;
-#endif
 @group(0) @binding(5) var<storage, read> v_pool: array<u32>;
 @group(0) @binding(6) var<storage, read_write> partials: array<u32>;
 #params AttentionParams

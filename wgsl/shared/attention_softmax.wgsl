@@ -48,7 +48,7 @@ fn sum_mantissas(powers: Powers, lane: u32) {
 
 // First word of the partial of row `index` for chunk `slot` of those its sequence sees.
 fn partial_at(index: u32, slot: u32) -> u32 {
-    return (index * params.slots + slot) * (2u + 2u * params.v_blocks + params.head_dim_v);
+    return (index * params.slots + slot) * (partial_head(params.v_blocks) + params.head_dim_v);
 }
 
 // Folds the tiles' denominators in order and writes them to the partials.

@@ -15,9 +15,6 @@
 
 // Size of the scale block that starts at an octet.
 fn block_size(octet: u32) -> u32 {
-#ifdef H128
-    return DIM_V / V_BLOCKS;
-#else
 #if V_TYPE == 0
     return quant_size(DIM_V - octet * 8u);
 #else
@@ -25,7 +22,6 @@ fn block_size(octet: u32) -> u32 {
     return quant_size(DIM_V - octet * 8u);
 #else
     return group_size(DIM_V - octet * 8u);
-#endif
 #endif
 #endif
 }
@@ -196,7 +192,7 @@ fn fold_block(row: u32, block: u32, first: u32, n: u32, slot: u32, t: u32) {
             sum = fold_value(sum, part, joins[J]);
         }
 #end
-        partials[partial + 2u + 2u * V_BLOCKS + first + i] = bitcast<u32>(sum);
+        partials[partial + partial_head(V_BLOCKS) + first + i] = bitcast<u32>(sum);
     }
 }
 

@@ -71,7 +71,7 @@ fn fold_slice(row: u32, first: u32, n: u32, slot: u32, t: u32) {
             sum += opaque(part * power_of_two(tops[J] - e));
         }
 #end
-        partials[partial + 2u + 2u * params.v_blocks + first + i] = bitcast<u32>(sum);
+        partials[partial + partial_head(params.v_blocks) + first + i] = bitcast<u32>(sum);
     }
 }
 

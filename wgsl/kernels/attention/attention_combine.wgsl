@@ -142,7 +142,8 @@ fn main(
     }
     let d = params.head_dim_v;
     let entries = params.v_blocks + 1u;
-    let stride = 2u * entries + d;
+    let head_words = partial_head(params.v_blocks);
+    let stride = head_words + d;
     let batch = BATCH_WORDS / (2u * entries);
     if t < entries {
         states[t] = Frame(0, 0u);
@@ -162,7 +163,7 @@ fn main(
         scan_frames(chunks, t);
         workgroupBarrier();
         for (var i = t; i < d; i += 128u) {
-            sums[i] = fold_batch(sums[i], i, at + 2u * entries + i, stride, chunks);
+            sums[i] = fold_batch(sums[i], i, at + head_words + i, stride, chunks);
         }
     }
     if t == 0u && params.sinks != 0u {

@@ -8,8 +8,12 @@
 // k_pool, v_pool: blocks of turbo_backend::SideLayout
 // partials: per row and chunk seen (params.slots of them): l, e of the denominator, then e, bound of every scale block
 //   of V, then head_dim_v sums
-// grid: 64 invocations per (sequence, K/V head, ROWS rows, params.span_chunks chunks), chunks fastest
+// grid: 64 invocations (heads of 128: 128) per (sequence, K/V head, ROWS rows, params.span_chunks chunks), chunks fastest
 // class: Exact
 // twin: crates/turbo-cpu/src/attention/attention_decode.rs
 
+#ifdef H128
+#import attention_decode_128
+#else
 #import attention_decode_body
+#endif

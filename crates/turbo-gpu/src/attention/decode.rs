@@ -57,7 +57,7 @@ impl Scratch {
     /// Too little memory.
     pub fn new(gpu: &Gpu, layer: &KvLayer, rows: usize, chunks: u32) -> Result<Self, GpuError> {
         let planes = if layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 };
-        let partial = 2 + 2 * layer.v.scale_blocks.max(1) + layer.v.head_dim;
+        let partial = (2 + 2 * layer.v.scale_blocks.max(1)).next_multiple_of(4) + layer.v.head_dim;
         Ok(Self {
             codes: gpu.buffer("query codes", rows * planes * layer.k.head_dim.div_ceil(4))?,
             mults: gpu.buffer("query mults", (rows * layer.k.scale_blocks).max(1))?,

@@ -1,0 +1,186 @@
+// Value sums of a tile for coded V of 128 values, and the fold of a chunk's tiles; docs/exact-attention.md, sections 8, 9.
+
+#import spread
+#if V_TYPE != 0
+#import levels TYPE=V_TYPE levels=v_levels
+#define BOUND 0x1000000u
+#else
+#define BOUND 0x10000000u
+#endif
+
+// Vectors of a partial, and of its head: l, e of the denominator, e, bound of every scale block.
+const HEAD_VECTORS = (2u + 2u * V_BLOCKS + 3u) / 4u;
+const PARTIAL_VECTORS = HEAD_VECTORS + 32u;
+
+// Component j: byte j of the four words.
+fn transpose_bytes(w: vec4<u32>) -> vec4<u32> {
+    let low = (w.xy & vec2<u32>(0xffffu)) | (w.zw << vec2<u32>(16u));
+    let high = (w.xy >> vec2<u32>(16u)) | (w.zw & vec2<u32>(0xffff0000u));
+    let a = vec2<u32>(low.x, high.x);
+    let b = vec2<u32>(low.y, high.y);
+    let even = (a & vec2<u32>(0x00ff00ffu)) | ((b << vec2<u32>(8u)) & vec2<u32>(0xff00ff00u));
+    let odd = ((a >> vec2<u32>(8u)) & vec2<u32>(0x00ff00ffu)) | (b & vec2<u32>(0xff00ff00u));
+    return vec4<u32>(even.x, odd.x, even.y, odd.y);
+}
+
+// Codes of the lane's four values of two tokens in nibbles, those of the second in the upper half.
+fn two_tokens(at: u32, next: u32, lane: u32) -> u32 {
+#if V_TYPE == 2
+    let shift = (lane & 3u) * 8u;
+    let a = (v_pool[at + lane / 4u] >> shift) & 0xffu;
+    let b = (v_pool[next + lane / 4u] >> shift) & 0xffu;
+    return spread_pairs(a | (b << 8u));
+#else
+#if V_TYPE == 3
+    let shift = (lane & 3u) * 8u;
+    let a = (v_pool[at + lane / 4u] >> shift) & 0xffu;
+    let b = (v_pool[next + lane / 4u] >> shift) & 0xffu;
+    let high_shift = (lane & 7u) * 4u;
+    let c = (v_pool[at + 8u + lane / 8u] >> high_shift) & 0xfu;
+    let d = (v_pool[next + 8u + lane / 8u] >> high_shift) & 0xfu;
+    return spread_pairs(a | (b << 8u)) | spread_bits(c | (d << 4u));
+#else
+    let shift = (lane & 1u) * 16u;
+    let a = v_pool[at + lane / 2u] >> shift;
+    let b = v_pool[next + lane / 2u] >> shift;
+    return (a & 0xffffu) | (b << 16u);
+#endif
+#endif
+}
+
+// Levels of the lane's four values, a word per value with a byte per token: keys 4 i, 4 i + 32, 4 i + 1, 4 i + 33 in
+// the first vector, the four behind each of them in the second.
+struct EightKeys {
+    first: vec4<u32>,
+    second: vec4<u32>,
+}
+
+fn value_levels(at: u32, lane: u32) -> EightKeys {
+    let far = at + 32u * V_WORDS;
+#if V_TYPE == 0
+    let near_words = vec4<u32>(
+        v_pool[at + lane],
+        v_pool[at + V_WORDS + lane],
+        v_pool[at + 2u * V_WORDS + lane],
+        v_pool[at + 3u * V_WORDS + lane],
+    );
+    let far_words = vec4<u32>(
+        v_pool[far + lane],
+        v_pool[far + V_WORDS + lane],
+        v_pool[far + 2u * V_WORDS + lane],
+        v_pool[far + 3u * V_WORDS + lane],
+    );
+    return EightKeys(
+        transpose_bytes(vec4<u32>(near_words.x, far_words.x, near_words.y, far_words.y)),
+        transpose_bytes(vec4<u32>(near_words.z, far_words.z, near_words.w, far_words.w)),
+    );
+#else
+    let x = vec2<u32>(
+        two_tokens(at, at + V_WORDS, lane),
+        two_tokens(at + 2u * V_WORDS, at + 3u * V_WORDS, lane),
+    );
+    let y = vec2<u32>(
+        two_tokens(far, far + V_WORDS, lane),
+        two_tokens(far + 2u * V_WORDS, far + 3u * V_WORDS, lane),
+    );
+    let even = (x & vec2<u32>(0x00ff00ffu)) | ((y << vec2<u32>(8u)) & vec2<u32>(0xff00ff00u));
+    let odd = ((x >> vec2<u32>(8u)) & vec2<u32>(0x00ff00ffu)) | (y & vec2<u32>(0xff00ff00u));
+    let levels = v_levels(vec4<u32>(even.x, odd.x, even.y, odd.y), 128u);
+    return EightKeys(
+        vec4<u32>(levels.even.x, levels.odd.x, levels.even.y, levels.odd.y),
+        vec4<u32>(levels.even.z, levels.odd.z, levels.even.w, levels.odd.w),
+    );
+#endif
+}
+
+fn value_dots(levels: vec4<u32>, weights: u32) -> vec4<i32> {
+    return vec4<i32>(
+        dot4I8Packed(levels.x, weights),
+        dot4I8Packed(levels.y, weights),
+        dot4I8Packed(levels.z, weights),
+        dot4I8Packed(levels.w, weights),
+    );
+}
+
+struct Sums {
+    row: array<vec4<i32>, ROWS>,
+}
+
+// Sums of the lane's four values over the keys of a tile.
+fn sum_values(v_unit: u32, tile: u32, lane: u32) -> Sums {
+    var low: array<vec4<i32>, ROWS>;
+    var high: array<vec4<i32>, ROWS>;
+#if V_TYPE == 0
+    var ones = vec4<i32>(0);
+#endif
+    let block = lane / (32u / V_BLOCKS);
+    for (var i = 0u; i < 8u; i++) {
+        let levels = value_levels(v_unit + i * 4u * V_WORDS, lane);
+#if V_TYPE == 0
+        ones += value_dots(levels.first, 0x01010101u) + value_dots(levels.second, 0x01010101u);
+#endif
+        let at = (tile * 8u + i) * ROWS * V_BLOCKS + block;
+#repeat R ROWS
+        {
+            let w = scratch[at + R * V_BLOCKS];
+            low[R] += value_dots(levels.first, w.x) + value_dots(levels.second, w.z);
+            high[R] += value_dots(levels.first, w.y) + value_dots(levels.second, w.w);
+        }
+#end
+    }
+    var sums: Sums;
+#repeat R ROWS
+#if V_TYPE == 0
+    sums.row[R] = (high[R] << vec4<u32>(8u)) + low[R] + (ones << vec4<u32>(7u));
+#else
+    sums.row[R] = (high[R] << vec4<u32>(7u)) + low[R];
+#endif
+#end
+    return sums;
+}
+
+// Folds the tiles of every row in order and writes the partials.
+fn fold_tiles(slot: u32, t: u32) {
+    let lane = t & 31u;
+    let block = lane / (32u / V_BLOCKS);
+    for (var row = t / 32u; row < ROWS; row += 4u) {
+        let index = rows[row].x;
+        if index == ABSENT {
+            continue;
+        }
+        let partial = (index * params.slots + slot) * PARTIAL_VECTORS;
+        var state = Frame(0, 0u);
+        var sum = vec4<i32>(0);
+#repeat J 4
+        {
+            let e = atomicLoad(&frames[(block * ROWS + row) * 4u + J]);
+            let join = join_frames(state, Frame(e, select(BOUND, 0u, e == LOWEST)));
+            state = join.frame;
+            let part = bitcast<vec4<i32>>(scratch[(J * ROWS + row) * 32u + lane]);
+            sum = fold_value4(sum, part, join);
+        }
+#end
+        partials[partial + HEAD_VECTORS + lane] = bitcast<vec4<u32>>(sum);
+        if lane % (32u / V_BLOCKS) == 0u {
+            // Word 2 + 2 * block of the partial.
+            let at = partial + (block + 1u) / 2u;
+            let half = ((block + 1u) & 1u) * 2u;
+            partials[at][half] = bitcast<u32>(state.e);
+            partials[at][half + 1u] = state.bound;
+        }
+        if lane == 0u {
+            let l = fold_denominators(row);
+            partials[partial].x = l.bound;
+            partials[partial].y = bitcast<u32>(l.e);
+        }
+    }
+}
+
+// The tiles' denominators of a row, folded in order.
+fn fold_denominators(row: u32) -> Frame {
+    var state = Frame(0, 0u);
+#repeat J 4
+    state = fold_denominator(state, Frame(atomicLoad(&exponents[row * 4u + J]), atomicLoad(&mantissas[row * 4u + J])));
+#end
+    return state;
+}
