@@ -83,9 +83,11 @@ fn main(
         let k_unit = block * params.k_block + params.k_first + work.kv_head * params.k_unit;
         let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
         let scores = key_scores(k_unit / 4u, lane);
+        // Read before they are needed.
+        let first_codes = value_codes(v_unit, lane);
         weigh_keys(scores, (chunk * 4u + tile) * TILE + lane, v_unit, t, subgroup_size);
         workgroupBarrier();
-        let sums = sum_values(v_unit, tile, lane);
+        let sums = sum_values(first_codes, v_unit, tile, lane);
         workgroupBarrier();
 #repeat R ROWS
         scratch[(tile * ROWS + R) * 32u + lane] = bitcast<vec4<u32>>(sums.row[R]);

@@ -23,28 +23,43 @@ fn transpose_bytes(w: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(even.x, odd.x, even.y, odd.y);
 }
 
-// Codes of the lane's four values of two tokens in nibbles, those of the second in the upper half.
-fn two_tokens(at: u32, next: u32, lane: u32) -> u32 {
-#if V_TYPE == 2
-    let shift = (lane & 3u) * 8u;
-    let a = (v_pool[at + lane / 4u] >> shift) & 0xffu;
-    let b = (v_pool[next + lane / 4u] >> shift) & 0xffu;
-    return spread_pairs(a | (b << 8u));
-#else
+// What a lane reads of eight keys: words with its codes, of turbo3 also with their high bits. Keys 4 i .. 4 i + 3, then
+// those 32 behind.
+struct EightCodes {
+    near: vec4<u32>,
+    far: vec4<u32>,
 #if V_TYPE == 3
-    let shift = (lane & 3u) * 8u;
-    let a = (v_pool[at + lane / 4u] >> shift) & 0xffu;
-    let b = (v_pool[next + lane / 4u] >> shift) & 0xffu;
-    let high_shift = (lane & 7u) * 4u;
-    let c = (v_pool[at + 8u + lane / 8u] >> high_shift) & 0xfu;
-    let d = (v_pool[next + 8u + lane / 8u] >> high_shift) & 0xfu;
-    return spread_pairs(a | (b << 8u)) | spread_bits(c | (d << 4u));
-#else
-    let shift = (lane & 1u) * 16u;
-    let a = v_pool[at + lane / 2u] >> shift;
-    let b = v_pool[next + lane / 2u] >> shift;
-    return (a & 0xffffu) | (b << 16u);
+    near_high: vec4<u32>,
+    far_high: vec4<u32>,
 #endif
+}
+
+fn four_words(at: u32) -> vec4<u32> {
+    return vec4<u32>(v_pool[at], v_pool[at + V_WORDS], v_pool[at + 2u * V_WORDS], v_pool[at + 3u * V_WORDS]);
+}
+
+// `at`: first word of key 4 i.
+fn value_codes(at: u32, lane: u32) -> EightCodes {
+    let far = at + 32u * V_WORDS;
+#if V_TYPE == 0
+    return EightCodes(four_words(at + lane), four_words(far + lane));
+#endif
+#if V_TYPE == 1
+    return EightCodes(four_words(at + lane / 2u), four_words(far + lane / 2u));
+#endif
+#if V_TYPE == 4
+    return EightCodes(four_words(at + lane / 2u), four_words(far + lane / 2u));
+#endif
+#if V_TYPE == 2
+    return EightCodes(four_words(at + lane / 4u), four_words(far + lane / 4u));
+#endif
+#if V_TYPE == 3
+    return EightCodes(
+        four_words(at + lane / 4u),
+        four_words(far + lane / 4u),
+        four_words(at + 8u + lane / 8u),
+        four_words(far + 8u + lane / 8u),
+    );
 #endif
 }
 
@@ -55,34 +70,44 @@ struct EightKeys {
     second: vec4<u32>,
 }
 
-fn value_levels(at: u32, lane: u32) -> EightKeys {
-    let far = at + 32u * V_WORDS;
+#if V_TYPE != 0
+// Codes in nibbles, four of a token in a half: keys 4 i and 4 i + 1, then 4 i + 2 and 4 i + 3.
+#if V_TYPE == 3
+fn pair_codes(words: vec4<u32>, high_words: vec4<u32>, lane: u32) -> vec2<u32> {
+    let codes = (words >> vec4<u32>((lane & 3u) * 8u)) & vec4<u32>(0xffu);
+    let high = (high_words >> vec4<u32>((lane & 7u) * 4u)) & vec4<u32>(0xfu);
+    return vec2<u32>(
+        spread_pairs(codes.x | (codes.y << 8u)) | spread_bits(high.x | (high.y << 4u)),
+        spread_pairs(codes.z | (codes.w << 8u)) | spread_bits(high.z | (high.w << 4u)),
+    );
+}
+#else
+fn pair_codes(words: vec4<u32>, lane: u32) -> vec2<u32> {
+#if V_TYPE == 2
+    let codes = (words >> vec4<u32>((lane & 3u) * 8u)) & vec4<u32>(0xffu);
+    return vec2<u32>(spread_pairs(codes.x | (codes.y << 8u)), spread_pairs(codes.z | (codes.w << 8u)));
+#else
+    let codes = words >> vec4<u32>((lane & 1u) * 16u);
+    return (codes.xz & vec2<u32>(0xffffu)) | (codes.yw << vec2<u32>(16u));
+#endif
+}
+#endif
+#endif
+
+fn value_levels(codes: EightCodes, lane: u32) -> EightKeys {
 #if V_TYPE == 0
-    let near_words = vec4<u32>(
-        v_pool[at + lane],
-        v_pool[at + V_WORDS + lane],
-        v_pool[at + 2u * V_WORDS + lane],
-        v_pool[at + 3u * V_WORDS + lane],
-    );
-    let far_words = vec4<u32>(
-        v_pool[far + lane],
-        v_pool[far + V_WORDS + lane],
-        v_pool[far + 2u * V_WORDS + lane],
-        v_pool[far + 3u * V_WORDS + lane],
-    );
     return EightKeys(
-        transpose_bytes(vec4<u32>(near_words.x, far_words.x, near_words.y, far_words.y)),
-        transpose_bytes(vec4<u32>(near_words.z, far_words.z, near_words.w, far_words.w)),
+        transpose_bytes(vec4<u32>(codes.near.x, codes.far.x, codes.near.y, codes.far.y)),
+        transpose_bytes(vec4<u32>(codes.near.z, codes.far.z, codes.near.w, codes.far.w)),
     );
 #else
-    let x = vec2<u32>(
-        two_tokens(at, at + V_WORDS, lane),
-        two_tokens(at + 2u * V_WORDS, at + 3u * V_WORDS, lane),
-    );
-    let y = vec2<u32>(
-        two_tokens(far, far + V_WORDS, lane),
-        two_tokens(far + 2u * V_WORDS, far + 3u * V_WORDS, lane),
-    );
+#if V_TYPE == 3
+    let x = pair_codes(codes.near, codes.near_high, lane);
+    let y = pair_codes(codes.far, codes.far_high, lane);
+#else
+    let x = pair_codes(codes.near, lane);
+    let y = pair_codes(codes.far, lane);
+#endif
     let even = (x & vec2<u32>(0x00ff00ffu)) | ((y << vec2<u32>(8u)) & vec2<u32>(0xff00ff00u));
     let odd = ((x >> vec2<u32>(8u)) & vec2<u32>(0x00ff00ffu)) | (y & vec2<u32>(0xff00ff00u));
     let levels = v_levels(vec4<u32>(even.x, odd.x, even.y, odd.y), 128u);
@@ -107,15 +132,19 @@ struct Sums {
 }
 
 // Sums of the lane's four values over the keys of a tile.
-fn sum_values(v_unit: u32, tile: u32, lane: u32) -> Sums {
+fn sum_values(first_codes: EightCodes, v_unit: u32, tile: u32, lane: u32) -> Sums {
     var low: array<vec4<i32>, ROWS>;
     var high: array<vec4<i32>, ROWS>;
 #if V_TYPE == 0
     var ones = vec4<i32>(0);
 #endif
     let block = lane / (32u / V_BLOCKS);
+    var next = first_codes;
     for (var i = 0u; i < 8u; i++) {
-        let levels = value_levels(v_unit + i * 4u * V_WORDS, lane);
+        let codes = next;
+        // Read ahead, so that other keys' work hides the wait.
+        next = value_codes(v_unit + min(i + 1u, 7u) * 4u * V_WORDS, lane);
+        let levels = value_levels(codes, lane);
 #if V_TYPE == 0
         ones += value_dots(levels.first, 0x01010101u) + value_dots(levels.second, 0x01010101u);
 #endif
