@@ -168,7 +168,7 @@ impl Variants {
             gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?
         };
         let combine = if v.is_coded() {
-            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v}")])?
+            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v},subgroup"), &format!("v_{v}")])?
         } else {
             attention::attention_combine_f16::PLAIN
         };
