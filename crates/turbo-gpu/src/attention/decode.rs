@@ -173,7 +173,7 @@ impl Variants {
             attention::attention_combine_f16::PLAIN
         };
         let codes = match k.is_coded() {
-            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k}")])?),
+            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k},subgroup"), &format!("k_{k}")])?),
             false => None,
         };
         Ok(Self { decode, combine, codes, span_chunks: 1 })
