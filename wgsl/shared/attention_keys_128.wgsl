@@ -71,10 +71,6 @@ fn load_queries(t: u32) {
     workgroupBarrier();
 }
 
-struct Scores {
-    row: array<vec2<i32>, ROWS>,
-}
-
 #if K_TYPE != 0
 // Codes of values 32 `batch` .. of a token, in nibbles; `token` is its first vector.
 fn key_codes(token: u32, batch: u32) -> vec4<u32> {
@@ -111,8 +107,12 @@ fn key_scale(unit: u32, block: u32, key: u32) -> f32 {
     return select(both.x, both.y, (key & 1u) != 0u);
 }
 
-fn dot4(a: vec4<u32>, b: vec4<u32>) -> i32 {
-    return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
+// The sum with the products of sixteen values added; dot and add are one instruction.
+fn add_dot(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+    let x = dot4I8Packed(a.x, b.x) + sum;
+    let y = dot4I8Packed(a.y, b.y) + x;
+    let z = dot4I8Packed(a.z, b.z) + y;
+    return dot4I8Packed(a.w, b.w) + z;
 }
 
 // Q16 log2 scores of keys `lane` and `lane + 32` of the tile whose K unit starts at vector `unit`.
@@ -132,8 +132,8 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
             {
                 let first = query_codes[((B * 2 + H) * ROWS + R) * 2];
                 let second = query_codes[((B * 2 + H) * ROWS + R) * 2 + 1];
-                sums[R] += 255 * vec2<i32>(dot4(a, first), dot4(b, first));
-                sums[R] += vec2<i32>(dot4(a, second), dot4(b, second));
+                let high = vec2<i32>(add_dot(0, a, first), add_dot(0, b, first));
+                sums[R] = 255 * high + vec2<i32>(add_dot(sums[R].x, a, second), add_dot(sums[R].y, b, second));
             }
 #end
         }
@@ -149,7 +149,8 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
             let a_high = vec4<u32>(a.even.z, a.odd.z, a.even.w, a.odd.w);
             let b_low = vec4<u32>(b.even.x, b.odd.x, b.even.y, b.odd.y);
             let b_high = vec4<u32>(b.even.z, b.odd.z, b.even.w, b.odd.w);
-            sums[R] += vec2<i32>(dot4(a_low, q) + dot4(a_high, p), dot4(b_low, q) + dot4(b_high, p));
+            sums[R].x = add_dot(add_dot(sums[R].x, a_low, q), a_high, p);
+            sums[R].y = add_dot(add_dot(sums[R].y, b_low, q), b_high, p);
         }
 #end
 #endif

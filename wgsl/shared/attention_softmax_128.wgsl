@@ -1,5 +1,7 @@
 // Softmax weights of a lane's two keys, packed for the value sums; docs/exact-attention.md, sections 7 and 8.
 
+#import attention_powers_128
+
 #if V_TYPE == 0
 #define WEIGHT_BITS 14
 #define WEIGHT_MAX 32767u
@@ -7,12 +9,6 @@
 #define WEIGHT_BITS 10
 #define WEIGHT_MAX 2047u
 #endif
-
-// Of a lane, for every row: 2^score = mantissa * 2^(exponent - 23); mantissa 0 if a key is not seen.
-struct Powers {
-    mantissa: array<vec2<u32>, ROWS>,
-    exponent: array<vec2<i32>, ROWS>,
-}
 
 // Of a tile: largest exponent of every row, then of its weights for every scale block.
 alias Tops = array<i32, ROWS * (V_BLOCKS + 1)>;
@@ -35,23 +31,6 @@ fn value_scales(v_unit: u32, block: u32, lane: u32) -> ScaleParts {
         bitcast<vec2<i32>>(max(field, vec2<u32>(1u))),
         -bitcast<vec2<i32>>(half >> vec2<u32>(15u)),
     );
-}
-
-fn powers_of(scores: Scores, position: vec2<u32>) -> Powers {
-    var powers: Powers;
-#repeat R ROWS
-    {
-        let row = rows[R];
-        var s = scores.row[R];
-        if params.cap_limit != 0u {
-            s = soft_cap(s.xyxy, params.cap_limit, params.cap_factor).xy;
-        }
-        let seen = (position >= vec2<u32>(row.y)) & (position < vec2<u32>(row.z));
-        powers.mantissa[R] = select(vec2<u32>(0u), exp2_mantissa(s.xyxy).xy, seen);
-        powers.exponent[R] = s >> vec2<u32>(16u);
-    }
-#end
-    return powers;
 }
 
 // The largest exponents of the lane's keys.

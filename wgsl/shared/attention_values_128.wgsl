@@ -118,12 +118,13 @@ fn value_levels(codes: EightCodes, lane: u32) -> EightKeys {
 #endif
 }
 
-fn value_dots(levels: vec4<u32>, weights: u32) -> vec4<i32> {
+// The sums with four keys' products added; dot and add are one instruction.
+fn add_dots(sums: vec4<i32>, levels: vec4<u32>, weights: u32) -> vec4<i32> {
     return vec4<i32>(
-        dot4I8Packed(levels.x, weights),
-        dot4I8Packed(levels.y, weights),
-        dot4I8Packed(levels.z, weights),
-        dot4I8Packed(levels.w, weights),
+        dot4I8Packed(levels.x, weights) + sums.x,
+        dot4I8Packed(levels.y, weights) + sums.y,
+        dot4I8Packed(levels.z, weights) + sums.z,
+        dot4I8Packed(levels.w, weights) + sums.w,
     );
 }
 
@@ -146,14 +147,14 @@ fn sum_values(first_codes: EightCodes, v_unit: u32, tile: u32, lane: u32) -> Sum
         next = value_codes(v_unit + min(i + 1u, 7u) * 4u * V_WORDS, lane);
         let levels = value_levels(codes, lane);
 #if V_TYPE == 0
-        ones += value_dots(levels.first, 0x01010101u) + value_dots(levels.second, 0x01010101u);
+        ones = add_dots(add_dots(ones, levels.first, 0x01010101u), levels.second, 0x01010101u);
 #endif
         let at = (tile * 8u + i) * ROWS * V_BLOCKS + block;
 #repeat R ROWS
         {
             let w = scratch[at + R * V_BLOCKS];
-            low[R] += value_dots(levels.first, w.x) + value_dots(levels.second, w.z);
-            high[R] += value_dots(levels.first, w.y) + value_dots(levels.second, w.w);
+            low[R] = add_dots(add_dots(low[R], levels.first, w.x), levels.second, w.z);
+            high[R] = add_dots(add_dots(high[R], levels.first, w.y), levels.second, w.w);
         }
 #end
     }

@@ -165,7 +165,10 @@ impl Variants {
             let all = [large.as_str(), &any];
             gpu.pick(&attention::attention_decode::KERNEL, if fits { &all } else { &all[1..] })?
         } else {
-            gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?
+            let large = format!("{pair},h128,r5,subgroup");
+            let fits = (k, v, layer.k.head_dim, layer.v.head_dim) == (KvType::F16, KvType::F16, 128, 128);
+            let all = [large.as_str(), &pair];
+            gpu.pick(&attention::attention_decode_f16::KERNEL, if fits { &all } else { &all[1..] })?
         };
         let combine = if v.is_coded() {
             gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v},subgroup"), &format!("v_{v}")])?
@@ -341,7 +344,7 @@ impl AttentionDecode<'_> {
             ));
         }
         if variants.decode.name.contains("h128") {
-            let words = [self.k.pool.block_words, self.k.offset];
+            let words = [self.k.pool.block_words, self.k.offset, self.v.pool.block_words, self.v.offset];
             if (layer.k.head_dim, layer.v.head_dim) != (128, 128) || words.iter().any(|w| w % 4 != 0) {
                 let label = variants.decode.label;
                 return Some(format!("{label} is for heads of 128 values in blocks of whole vectors, found {layer:?}"));
