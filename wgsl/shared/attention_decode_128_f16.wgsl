@@ -2,7 +2,7 @@
 //
 // Scores: 16 lanes have a key, eight values each, and their queries in registers. Weights: lane l has keys l and l + 32.
 // Values: lane l has 4 l .. 4 l + 3. Subgroups of 32 or more.
-// Words: ROWS of a workgroup.
+// Words: ROWS of a workgroup, ROW_PAIRS half of it, rounded up.
 
 #import attention_job
 #import attention_rows THREADS=128u
@@ -27,10 +27,9 @@ const LIMIT = 536870912.0;
 // Vectors of a partial: l, e of the denominator, e of the sums, 0; then the sums.
 const PARTIAL_VECTORS = 33u;
 
-// Scores of every row and key of the chunk.
-var<workgroup> scores: array<f32, ROWS * 256>;
-// Weights: of four keys and row. Then value sums: of tile, row and lane.
-var<workgroup> scratch: array<vec4<f32>, ROWS * 128>;
+// Scores, then weights: of four keys and row. Then value sums: of tile, two rows and lane. Few bytes: a multiprocessor
+// runs as many workgroups as its memory has room for.
+var<workgroup> scratch: array<vec4<f32>, ROWS * 64>;
 // Of every row and tile: largest exponent, sum of the mantissas.
 var<workgroup> exponents: array<i32, ROWS * 4>;
 var<workgroup> mantissas: array<u32, ROWS * 4>;
@@ -77,7 +76,8 @@ fn sum_lanes(x: vec4<f32>, lane: u32) -> f32 {
 fn score_keys(q: Queries, unit: u32, tile: u32, lane: u32) {
     let first = (lane / 16u) * 32u;
     let at = unit + first * 16u + (lane & 15u);
-    let place = tile * 64u + first + 2u * (lane & 1u) + ((lane >> 1u) & 1u);
+    let place = (tile * 16u + first / 4u) * ROWS;
+    let component = 2u * (lane & 1u) + ((lane >> 1u) & 1u);
     for (var key = 0u; key < 32u; key += 4u) {
         let a = k_pool[at + key * 16u];
         let b = k_pool[at + key * 16u + 16u];
@@ -93,7 +93,7 @@ fn score_keys(q: Queries, unit: u32, tile: u32, lane: u32) {
             );
             let sum = sum_lanes(parts, lane);
             if (lane & 12u) == 0u {
-                scores[R * 256u + place + key] = sum;
+                scratch[place + key / 4u * ROWS + R][component] = sum;
             }
         }
 #end
@@ -105,8 +105,9 @@ fn own_scores(tile: u32, lane: u32) -> Scores {
     var own: Scores;
 #repeat R ROWS
     {
-        let at = R * 256u + tile * 64u + lane;
-        let scaled = vec2<f32>(scores[at], scores[at + 32u]) * params.score_factor * 65536.0;
+        let at = (tile * 16u + lane / 4u) * ROWS + R;
+        let scores = vec2<f32>(scratch[at][lane & 3u], scratch[at + 8u * ROWS][lane & 3u]);
+        let scaled = scores * params.score_factor * 65536.0;
         // Nan is the lowest score.
         let kept = select(vec2<f32>(-LIMIT), min(scaled, vec2<f32>(LIMIT)), scaled > vec2<f32>(-LIMIT));
         own.row[R] = vec2<i32>(round(kept));
@@ -149,8 +150,9 @@ fn weigh_keys(own: Scores, position: u32, tile: u32, lane: u32) {
 #end
 }
 
+// One more than there are rows: they are folded two by two.
 struct Sums {
-    row: array<vec4<f32>, ROWS>,
+    row: array<vec4<f32>, ROWS + 1>,
 }
 
 // Sums of the lane's four values over the keys of a tile; `unit` in vectors of two words.
@@ -176,20 +178,22 @@ fn sum_values(unit: u32, tile: u32, lane: u32) -> Sums {
     return sums;
 }
 
-// Adds the tiles' sums of every row in order, in the frame of the chunk's largest exponent, and writes the partials.
-fn fold_tiles(slot: u32, t: u32) {
+// Adds the tiles' sums of rows `first` and `first` + 1 in order, in the frame of the chunk's largest exponent, and
+// writes the partials.
+fn fold_tiles(first: u32, slot: u32, t: u32) {
     let lane = t & 31u;
-    for (var row = t / 32u; row < ROWS; row += 4u) {
+    let row = first + t / 32u;
+    if t < 64u && row < ROWS {
         let index = rows[row].x;
         if index == ABSENT {
-            continue;
+            return;
         }
         let at = row * 4u;
         let e = max(max(exponents[at], exponents[at + 1u]), max(exponents[at + 2u], exponents[at + 3u]));
         var sum = vec4<f32>(0.0);
         var l = Frame(0, 0u);
 #repeat J 4
-        sum = fma(scratch[(J * ROWS + row) * 32u + lane], vec4<f32>(power_of_two(exponents[at + J] - e)), sum);
+        sum = fma(scratch[J * 64u + t], vec4<f32>(power_of_two(exponents[at + J] - e)), sum);
         l = fold_denominator(l, Frame(exponents[at + J], mantissas[at + J]));
 #end
         let partial = (index * params.slots + slot) * PARTIAL_VECTORS;
@@ -227,15 +231,18 @@ fn main(
         let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
         score_keys(q, k_unit / 4u, tile, lane);
         workgroupBarrier();
-        weigh_keys(own_scores(tile, lane), (chunk * 4u + tile) * TILE + lane, tile, lane);
+        let own = own_scores(tile, lane);
+        workgroupBarrier();
+        weigh_keys(own, (chunk * 4u + tile) * TILE + lane, tile, lane);
         workgroupBarrier();
         let sums = sum_values(v_unit / 2u, tile, lane);
+#repeat P ROW_PAIRS
         workgroupBarrier();
-#repeat R ROWS
-        scratch[(tile * ROWS + R) * 32u + lane] = sums.row[R];
+        scratch[tile * 64u + lane] = sums.row[P * 2];
+        scratch[tile * 64u + 32u + lane] = sums.row[P * 2 + 1];
+        workgroupBarrier();
+        fold_tiles(P * 2u, chunk - work.seen_chunk, t);
 #end
-        workgroupBarrier();
-        fold_tiles(chunk - work.seen_chunk, t);
         workgroupBarrier();
     }
 }

@@ -1,7 +1,7 @@
-// The body of attention_decode: bindings, rows, and the loop over the chunks of a workgroup.
+// The body of attention_decode for heads of any size: bindings, rows, and the loop over the chunks of a workgroup.
 //
 // Words: K_TYPE and V_TYPE 0 q8_0, 1 q4_0, 2 to 4 turbo2 to turbo4, 5 f16; ROWS of a workgroup, OCTETS of the largest K
-// head, SUBGROUP.
+// head.
 
 #define DIM_V params.head_dim_v
 #define V_WORDS params.v_words
@@ -12,9 +12,9 @@
 #import fold
 #import grid
 #import levels_of_planes
-#import merge_tiles merge=merge_exponents TO=exponents ELEMENT=i32 ATOMIC=atomicMax LANES=subgroupMax IDLE=LOWEST
-#import merge_tiles merge=merge_frames TO=frames ELEMENT=i32 ATOMIC=atomicMax LANES=subgroupMax IDLE=LOWEST
-#import merge_tiles merge=merge_mantissas TO=mantissas ELEMENT=u32 ATOMIC=atomicAdd LANES=subgroupAdd IDLE=0u
+#import merge_tiles merge=merge_exponents TO=exponents ELEMENT=i32 ATOMIC=atomicMax IDLE=LOWEST
+#import merge_tiles merge=merge_frames TO=frames ELEMENT=i32 ATOMIC=atomicMax IDLE=LOWEST
+#import merge_tiles merge=merge_mantissas TO=mantissas ELEMENT=u32 ATOMIC=atomicAdd IDLE=0u
 #import opaque
 #import scale_block
 #import soft_cap
@@ -82,19 +82,8 @@ fn find_rows(sequence: Sequence, kv_head: u32, first: u32, t: u32) {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
-#ifdef SUBGROUP
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
-#else
     @builtin(local_invocation_index) t: u32,
-#endif
 ) {
-#ifdef SUBGROUP
-    let t = subgroup * subgroup_size + lane;
-#else
-    let lane = 0u;
-#endif
     let workgroup = linear_workgroup(id, size);
     let span = workgroup % params.spans;
     let group = workgroup / params.spans;
@@ -130,7 +119,7 @@ fn main(
         let v_units = blocks * params.v_block + vec4<u32>(params.v_first + kv_head * params.v_unit);
         let scores = key_scores(k_units, t);
         let position = tile * TILE + vec4<u32>(t);
-        add_values(scores, position, v_units, chunk - first_chunk, t, lane);
+        add_values(scores, position, v_units, chunk - first_chunk, t);
         workgroupBarrier();
     }
 }

@@ -196,8 +196,8 @@ fn fold_block(row: u32, block: u32, first: u32, n: u32, slot: u32, t: u32) {
     }
 }
 
-fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32, lane: u32) {
-    var powers = powers_of(scores, position, t, lane);
+fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32) {
+    var powers = powers_of(scores, position, t);
     let scales = units + vec4<u32>(TILE * V_WORDS + t / 2u);
     var octet = 0u;
     for (var block = 0u; block < V_BLOCKS; block++) {
@@ -215,12 +215,12 @@ fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, 
             tops[R] = powers.exponent[R] + bitcast<vec4<i32>>(parts[1]);
             let leading = bitcast<vec4<i32>>(firstLeadingBit(products[R]));
             let top = select(tops[R] + leading, vec4<i32>(LOWEST), products[R] == vec4<u32>(0u));
-            merge_frames(parity + R * 4u, top, lane);
+            merge_frames(parity + R * 4u, top);
         }
 #end
         workgroupBarrier();
         if block == 0u {
-            sum_mantissas(powers, lane);
+            sum_mantissas(powers);
         }
         if t < ROWS * 4u {
             atomicStore(&frames[((block + 1u) & 1u) * ROWS * 4u + t], LOWEST);

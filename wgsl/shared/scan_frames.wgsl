@@ -5,7 +5,7 @@
 // the state.
 // Words: SUBGROUP.
 
-// In: e, bound of a chunk's entry (l, e of entry 0, the denominator). Out: x = shift of the part | events << 8,
+// In: e, bound of a chunk's entry (l, e of entry 0, the denominator, of which only the state is of use). Out: x = shift of the part | events << 8,
 // y = shift of the state at event number `chunk`, counted from 0. Entry e of chunk c is at c * entries + e.
 var<workgroup> frames: array<vec2<u32>, FRAMES>;
 // State of the denominator (0) and of every scale block.
@@ -41,32 +41,8 @@ fn join_entry(s: Frame, part: Frame, extra: u32) -> Join {
     return Join(Frame(e + i32(more), select(bound, halved, over)), ks + more, select(kp + more, GONE, none));
 }
 
-// Folds chunks `first` .. `end` in turn and returns the state; `count` is of the events so far.
-fn scan_in_turn(start: Frame, count: ptr<function, u32>, entry: u32, entries: u32, first: u32, end: u32) -> Frame {
-    let extra = select(2u, 0u, entry == 0u);
-    var state = start;
-    for (var chunk = first; chunk < end; chunk += 8u) {
-        var parts: array<Frame, 8>;
-#repeat U 8
-        parts[U] = frame_of(frames[min(chunk + U, end - 1u) * entries + entry], entry);
-#end
-#repeat U 8
-        if chunk + U < end {
-            let join = join_entry(state, parts[U], extra);
-            state = join.frame;
-            if join.state != 0u && entry != 0u {
-                frames[*count * entries + entry].y = join.state;
-                *count += 1u;
-            }
-            frames[(chunk + U) * entries + entry].x = join.part | (*count << 8u);
-        }
-#end
-    }
-    return state;
-}
-
 #ifdef SUBGROUP
-// By one subgroup, all lanes of which call it: a chunk per lane, at once where no event is among them, else in turn.
+// By one subgroup, all lanes of which call it: a chunk per lane, from event to event.
 fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
     // Bounds below this do not overflow when all lanes' are added.
     let small = 0xffffffffu / lanes;
@@ -79,21 +55,39 @@ fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
         let at = min(chunk, chunks - 1u) * entries + entry;
         let part = frame_of(frames[at], entry);
         let seen = chunk < chunks && part.bound != 0u;
-        let drop = u32(max(state.e - part.e, 0));
-        let bound = (part.bound >> min(drop, 31u)) + extra;
-        let event = seen && (state.bound == 0u || part.e > state.e || bound >= small);
-        let total = subgroupAdd(select(0u, bound, seen && !event));
-        if subgroupAny(event) || total > FOLD_LIMIT - min(state.bound, FOLD_LIMIT) {
-            if lane == 0u {
-                state = scan_in_turn(state, &count, entry, entries, base, min(base + lanes, chunks));
+        var word = GONE;
+        for (var start = 0u; start < lanes; ) {
+            let drop = u32(max(state.e - part.e, 0));
+            let bound = select(0u, (part.bound >> min(drop, 31u)) + extra, seen);
+            let event = seen && lane >= start && (part.e > state.e || bound >= small);
+            var stop = subgroupMin(select(lanes, lane, event));
+            var added = select(0u, bound, lane >= start && lane < stop);
+            var total = subgroupAdd(added);
+            let room = FOLD_LIMIT - min(state.bound, FOLD_LIMIT);
+            if total > room {
+                // The bound is full before that.
+                stop = subgroupMin(select(stop, lane, added != 0u && subgroupInclusiveAdd(added) > room));
+                added = select(0u, added, lane < stop);
+                total = subgroupAdd(added);
             }
-            state = Frame(subgroupBroadcast(state.e, 0u), subgroupBroadcast(state.bound, 0u));
-            count = subgroupBroadcast(count, 0u);
-            continue;
+            if lane >= start && lane < stop {
+                word = select(GONE, min(drop, GONE), seen) | (count << 8u);
+            }
+            state.bound += total;
+            if stop < lanes {
+                let next = Frame(subgroupShuffle(part.e, stop), subgroupShuffle(part.bound, stop));
+                let join = join_entry(state, next, extra);
+                state = join.frame;
+                count += 1u;
+                if lane == stop {
+                    word = join.part | (count << 8u);
+                    frames[(count - 1u) * entries + entry].y = join.state;
+                }
+            }
+            start = stop + 1u;
         }
-        state.bound += total;
         if chunk < chunks {
-            frames[at].x = select(GONE, min(drop, GONE), seen) | (count << 8u);
+            frames[at].x = word;
         }
     }
     if lane == 0u {
@@ -104,10 +98,20 @@ fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
 #else
 // By one invocation.
 fn scan_entry(entry: u32, entries: u32, chunks: u32) {
+    let extra = select(2u, 0u, entry == 0u);
     var state = states[entry];
     state.e = select(state.e, EMPTY, state.bound == 0u);
     var count = 0u;
-    state = scan_in_turn(state, &count, entry, entries, 0u, chunks);
+    for (var chunk = 0u; chunk < chunks; chunk++) {
+        let at = chunk * entries + entry;
+        let join = join_entry(state, frame_of(frames[at], entry), extra);
+        state = join.frame;
+        if join.state != 0u {
+            frames[count * entries + entry].y = join.state;
+            count += 1u;
+        }
+        frames[at].x = join.part | (count << 8u);
+    }
     states[entry] = state;
     events[entry] = count;
 }

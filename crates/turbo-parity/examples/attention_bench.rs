@@ -163,8 +163,7 @@ fn main() -> Result<(), Failure> {
         return parity(&gpu, &filter);
     }
     let number = |name: &str, other: usize| value(name).map_or(Ok(other), |x| x.parse());
-    let size =
-        Size { keys: number("--keys", 32768)?, kv_heads: number("--heads", 8)?, group: number("--group", 5)? };
+    let size = Size { keys: number("--keys", 32768)?, kv_heads: number("--heads", 8)?, group: number("--group", 5)? };
     let (mut on_device, mut entries) = (Vec::new(), Vec::new());
     for (k, v) in pairs(value("--only").as_deref())? {
         let pair = Pair::new(&gpu, k, v, size)?;
@@ -177,7 +176,10 @@ fn main() -> Result<(), Failure> {
     }
     let Size { keys, kv_heads, group } = size;
     for pass in 1..=2 {
-        println!("pass {pass}: {keys} keys, {} on {kv_heads} heads, us a call: all, codes, decode, combine", group * kv_heads);
+        println!(
+            "pass {pass}: {keys} keys, {} on {kv_heads} heads, us a call: all, codes, decode, combine",
+            group * kv_heads
+        );
         for Entry { pair, variants } in &entries {
             let pair = &on_device[*pair];
             let time = |stages: &[Stage]| pair.time(&gpu, variants, stages);

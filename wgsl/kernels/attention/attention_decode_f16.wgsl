@@ -13,7 +13,7 @@
 // twin: crates/turbo-cpu/src/attention/attention_decode_f16.rs
 
 #ifdef H128
-#import attention_decode_128_f16 ROWS=5
+#import attention_decode_128_f16 ROWS=5 ROW_PAIRS=3
 #else
 #import attention_decode_body
 #endif

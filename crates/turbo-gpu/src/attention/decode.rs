@@ -219,12 +219,7 @@ impl AttentionDecode<'_> {
     ///
     /// # Errors
     /// What the recorder refuses.
-    pub fn record_stage(
-        &self,
-        recorder: &mut Recorder<'_>,
-        variants: &Variants,
-        stage: Stage,
-    ) -> Result<(), GpuError> {
+    pub fn record_stage(&self, recorder: &mut Recorder<'_>, variants: &Variants, stage: Stage) -> Result<(), GpuError> {
         let params = self.params(variants);
         if params.rows == 0 {
             return Ok(());
