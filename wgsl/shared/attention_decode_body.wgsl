@@ -1,54 +1,25 @@
-// The body of attention_decode: bindings, rows, and the loop over the chunks of a workgroup.
+// The body of attention_decode for heads of any size: bindings, rows, and the loop over the chunks of a workgroup.
 //
 // Words: K_TYPE and V_TYPE 0 q8_0, 1 q4_0, 2 to 4 turbo2 to turbo4, 5 f16; ROWS of a workgroup, OCTETS of the largest K
-// head, SUBGROUP.
+// head.
 
-// Sizes of V, known beforehand for heads of 128.
-#ifdef H128
-#define DIM_V 128u
-#if V_TYPE == 0
-#define V_WORDS 32u
-#define V_BLOCKS 4u
-#endif
-#if V_TYPE == 1
-#define V_WORDS 16u
-#define V_BLOCKS 4u
-#endif
-#if V_TYPE == 2
-#define V_WORDS 8u
-#define V_BLOCKS 1u
-#endif
-#if V_TYPE == 3
-#define V_WORDS 12u
-#define V_BLOCKS 1u
-#endif
-#if V_TYPE == 4
-#define V_WORDS 16u
-#define V_BLOCKS 1u
-#endif
-#else
 #define DIM_V params.head_dim_v
 #define V_WORDS params.v_words
 #define V_BLOCKS params.v_blocks
-#endif
 
 #import attention_job
 #import exp2_exact
 #import fold
 #import grid
 #import levels_of_planes
-#import merge_tiles merge=merge_exponents TO=exponents ELEMENT=i32 ATOMIC=atomicMax LANES=subgroupMax IDLE=LOWEST
-#import merge_tiles merge=merge_frames TO=frames ELEMENT=i32 ATOMIC=atomicMax LANES=subgroupMax IDLE=LOWEST
-#import merge_tiles merge=merge_mantissas TO=mantissas ELEMENT=u32 ATOMIC=atomicAdd LANES=subgroupAdd IDLE=0u
+#import merge_tiles merge=merge_exponents TO=exponents ELEMENT=i32 ATOMIC=atomicMax IDLE=LOWEST
+#import merge_tiles merge=merge_frames TO=frames ELEMENT=i32 ATOMIC=atomicMax IDLE=LOWEST
+#import merge_tiles merge=merge_mantissas TO=mantissas ELEMENT=u32 ATOMIC=atomicAdd IDLE=0u
 #import opaque
 #import scale_block
 #import soft_cap
 #if K_TYPE != 5
-#ifdef H128
-#import attention_keys_128
-#else
 #import attention_keys
-#endif
 #else
 #import attention_keys_f16
 #endif
@@ -62,11 +33,7 @@
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
 @group(0) @binding(2) var<storage, read> queries: array<u32>;
 @group(0) @binding(3) var<storage, read> mults: array<f32>;
-#ifdef H128
-@group(0) @binding(4) var<storage, read> k_pool: array<vec4<u32>>;
-#else
 @group(0) @binding(4) var<storage, read> k_pool: array<u32>;
-#endif
 @group(0) @binding(5) var<storage, read> v_pool: array<u32>;
 @group(0) @binding(6) var<storage, read_write> partials: array<u32>;
 @group(0) @binding(7) var<storage, read> key_bias: array<i32>;
@@ -132,19 +99,8 @@ fn with_key_bias(stored: Scores, slot: u32, t: u32) -> Scores {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
-#ifdef SUBGROUP
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
-#else
     @builtin(local_invocation_index) t: u32,
-#endif
 ) {
-#ifdef SUBGROUP
-    let t = subgroup * subgroup_size + lane;
-#else
-    let lane = 0u;
-#endif
     let workgroup = linear_workgroup(id, size);
     let span = workgroup % params.spans;
     let group = workgroup / params.spans;
@@ -180,7 +136,7 @@ fn main(
         let v_units = blocks * params.v_block + vec4<u32>(params.v_first + kv_head * params.v_unit);
         let scores = with_key_bias(key_scores(k_units, t), chunk - first_chunk, t);
         let position = tile * TILE + vec4<u32>(t);
-        add_values(scores, position, v_units, chunk - first_chunk, t, lane);
+        add_values(scores, position, v_units, chunk - first_chunk, t);
         workgroupBarrier();
     }
 }

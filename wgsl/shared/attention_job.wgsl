@@ -45,6 +45,11 @@ struct Sequence {
 const CHUNK = 256u;
 const TILE = 64u;
 
+// Words of a partial before its sums: l, e of the denominator, e, bound of every scale block of V; whole vectors.
+fn partial_head(blocks: u32) -> u32 {
+    return (2u * blocks + 5u) & ~3u;
+}
+
 // First position that the query at `position` sees.
 fn first_seen(position: u32) -> u32 {
     let whole = params.window == 0u || position < params.window;

@@ -1,128 +1,185 @@
-// Scores of the keys of a chunk for coded K of 128 values, by vectors of four words; docs/exact-attention.md, section 6.
-//
-// An invocation has key t of each of the four tiles: component j of its vectors is tile j.
+// Scores of a lane's two keys for coded K of 128 values; docs/exact-attention.md, section 6.
 
-#define DIM_K 128u
-#import attention_queries
 #import spread
 #if K_TYPE != 0
 #import levels TYPE=K_TYPE levels=k_levels
 #endif
 
-// Vectors of codes of a token, and octets in a line: what one vector (of turbo3: of the low bits) holds.
+// Vectors of codes of a token.
 #if K_TYPE == 0
-#define K_VECTORS 8u
-#define LINE 2
-#define LINES 8u
+#define K_VECTORS 8
 #endif
 #if K_TYPE == 1
-#define K_VECTORS 4u
-#define LINE 4
-#define LINES 4u
+#define K_VECTORS 4
 #endif
 #if K_TYPE == 2
-#define K_VECTORS 2u
-#define LINE 8
-#define LINES 2u
+#define K_VECTORS 2
 #endif
 #if K_TYPE == 3
-#define K_VECTORS 3u
-#define LINE 8
-#define LINES 2u
+#define K_VECTORS 3
 #endif
 #if K_TYPE == 4
-#define K_VECTORS 4u
-#define LINE 4
-#define LINES 4u
+#define K_VECTORS 4
 #endif
-// Lines of a scale block.
 #ifdef K_TURBO
-const K_BLOCKS = 1u;
+#define K_BLOCKS 1
 #else
-const K_BLOCKS = 4u;
+#define K_BLOCKS 4
 #endif
 
-struct Scores {
-    row: array<vec4<i32>, ROWS>,
+// Codes of the rows' queries. Of q8_0, per 16 values and row: a vector of first bytes, one of second bytes. Else per 16
+// values and row, as levels come: even and odd values of one octet, then of the next.
+#if K_TYPE == 0
+var<workgroup> query_codes: array<vec4<u32>, ROWS * 16>;
+#else
+var<workgroup> query_codes: array<vec4<u32>, ROWS * 8>;
+#endif
+var<workgroup> row_mults: array<f32, ROWS * K_BLOCKS>;
+
+// Bytes 0 and 2 of a, then of b.
+fn even_bytes(a: u32, b: u32) -> u32 {
+    return (a & 0xffu) | ((a >> 8u) & 0xff00u) | ((b & 0xffu) << 16u) | ((b & 0xff0000u) << 8u);
 }
 
-// Scales of the four keys, half `t % 2` of word `word` of the vectors at `at`.
-fn key_scales(at: vec4<u32>, word: u32, t: u32) -> vec4<f32> {
-    let a = unpack2x16float(k_pool[at.x][word]);
-    let b = unpack2x16float(k_pool[at.y][word]);
-    let c = unpack2x16float(k_pool[at.z][word]);
-    let d = unpack2x16float(k_pool[at.w][word]);
-    let first = vec4<f32>(a.x, b.x, c.x, d.x);
-    let second = vec4<f32>(a.y, b.y, c.y, d.y);
-    return select(first, second, (t & 1u) != 0u);
+fn load_queries(t: u32) {
+    workgroupBarrier();
+    for (var i = t; i < ROWS * 8u; i += 128u) {
+        let row = i % ROWS;
+        let index = rows[row].x;
+        let present = select(0xffffffffu, 0u, index == ABSENT);
+#if K_TYPE == 0
+        let at = select(index, 0u, index == ABSENT) * 64u + (i / ROWS) * 4u;
+        query_codes[2u * i] =
+            vec4<u32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]) & vec4<u32>(present);
+        query_codes[2u * i + 1u] =
+            vec4<u32>(queries[at + 32u], queries[at + 33u], queries[at + 34u], queries[at + 35u]) & vec4<u32>(present);
+#else
+        let at = select(index, 0u, index == ABSENT) * 32u + (i / ROWS) * 4u;
+        let w = vec4<u32>(queries[at], queries[at + 1u], queries[at + 2u], queries[at + 3u]) & vec4<u32>(present);
+        query_codes[i] = vec4<u32>(
+            even_bytes(w.x, w.y),
+            even_bytes(w.x >> 8u, w.y >> 8u),
+            even_bytes(w.z, w.w),
+            even_bytes(w.z >> 8u, w.w >> 8u),
+        );
+#endif
+    }
+    for (var i = t; i < ROWS * K_BLOCKS; i += 128u) {
+        let index = rows[i / K_BLOCKS].x;
+        row_mults[i] = mults[select(index, 0u, index == ABSENT) * K_BLOCKS + i % K_BLOCKS];
+    }
+    workgroupBarrier();
 }
 
-// Q16 log2 scores of the invocation's four keys, for every row.
-fn key_scores(units: vec4<u32>, t: u32) -> Scores {
-    let unit = units / 4u;
-    let token = unit + vec4<u32>(t * K_VECTORS);
-    let scales = unit + vec4<u32>(TILE * K_VECTORS + t / 8u);
+#if K_TYPE != 0
+// Codes of values 32 `batch` .. of a token, in nibbles; `token` is its first vector.
+fn key_codes(token: u32, batch: u32) -> vec4<u32> {
+#if K_VECTORS == 4
+    return k_pool[token + batch];
+#else
+    let words = k_pool[token + batch / 2u];
+    let w = select(words.xy, words.zw, (batch & 1u) != 0u);
+    let low = vec4<u32>(
+        spread_pairs(w.x & 0xffffu),
+        spread_pairs(w.x >> 16u),
+        spread_pairs(w.y & 0xffffu),
+        spread_pairs(w.y >> 16u),
+    );
+#if K_TYPE == 3
+    let high = k_pool[token + 2u][batch];
+    return low | vec4<u32>(
+        spread_bits(high & 0xffu),
+        spread_bits((high >> 8u) & 0xffu),
+        spread_bits((high >> 16u) & 0xffu),
+        spread_bits(high >> 24u),
+    );
+#else
+    return low;
+#endif
+#endif
+}
+#endif
+
+// The scale of a key for a scale block.
+fn key_scale(unit: u32, block: u32, key: u32) -> f32 {
+    let word = k_pool[unit + TILE * K_VECTORS + block * 8u + key / 8u][(key / 2u) & 3u];
+    let both = unpack2x16float(word);
+    return select(both.x, both.y, (key & 1u) != 0u);
+}
+
+// The sum with the products of sixteen values added; dot and add are one instruction.
+fn add_dot(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+    let x = dot4I8Packed(a.x, b.x) + sum;
+    let y = dot4I8Packed(a.y, b.y) + x;
+    let z = dot4I8Packed(a.z, b.z) + y;
+    return dot4I8Packed(a.w, b.w) + z;
+}
+
+// Q16 log2 scores of keys `lane` and `lane + 32` of the tile whose K unit starts at vector `unit`.
+fn key_scores(unit: u32, lane: u32) -> Scores {
+    let token = unit + lane * K_VECTORS;
+    let other = token + 32u * K_VECTORS;
     var scores: Scores;
-    for (var block = 0u; block < K_BLOCKS; block++) {
-        var sums: array<vec4<i32>, ROWS>;
-        for (var line = block * (LINES / K_BLOCKS); line < (block + 1u) * (LINES / K_BLOCKS); line++) {
-            let at = token + vec4<u32>(line);
-            let v0 = k_pool[at.x];
-            let v1 = k_pool[at.y];
-            let v2 = k_pool[at.z];
-            let v3 = k_pool[at.w];
-#if K_TYPE == 3
-            let high = line * 2u;
-            let h0 = vec2<u32>(k_pool[token.x + 2u][high], k_pool[token.x + 2u][high + 1u]);
-            let h1 = vec2<u32>(k_pool[token.y + 2u][high], k_pool[token.y + 2u][high + 1u]);
-            let h2 = vec2<u32>(k_pool[token.z + 2u][high], k_pool[token.z + 2u][high + 1u]);
-            let h3 = vec2<u32>(k_pool[token.w + 2u][high], k_pool[token.w + 2u][high + 1u]);
-#endif
-#repeat C LINE
-            {
+    var sums: array<vec2<i32>, ROWS>;
+#repeat B 4
+    {
 #if K_TYPE == 0
-                let even = vec4<u32>(v0[C * 2], v1[C * 2], v2[C * 2], v3[C * 2]);
-                let odd = vec4<u32>(v0[C * 2 + 1], v1[C * 2 + 1], v2[C * 2 + 1], v3[C * 2 + 1]);
-                let levels = Levels(even, odd);
-#else
-#if LINE == 4
-                let codes = vec4<u32>(v0[C], v1[C], v2[C], v3[C]);
-#else
-                const word = C / 2;
-                const low = u32(C % 2) * 16u;
-                let x = (vec4<u32>(v0[word], v1[word], v2[word], v3[word]) >> vec4<u32>(low)) & vec4<u32>(0xffffu);
-                var codes = vec4<u32>(spread_pairs(x.x), spread_pairs(x.y), spread_pairs(x.z), spread_pairs(x.w));
-#if K_TYPE == 3
-                let y = (vec4<u32>(h0[C / 4], h1[C / 4], h2[C / 4], h3[C / 4]) >> vec4<u32>(u32(C % 4) * 8u)) & vec4<u32>(0xffu);
-                codes |= vec4<u32>(spread_bits(y.x), spread_bits(y.y), spread_bits(y.z), spread_bits(y.w));
-#endif
-#endif
-                let levels = k_levels(codes, 128u);
-#endif
-                let place = (line * u32(LINE) + u32(C)) * ROWS;
+#repeat H 2
+        {
+            let a = k_pool[token + B * 2u + H];
+            let b = k_pool[other + B * 2u + H];
 #repeat R ROWS
-                {
-                    let q = query_octets[place + R];
-#if K_TYPE == 0
-                    sums[R] += 255 * (dots(levels.even, q.x) + dots(levels.odd, q.y));
-                    sums[R] += dots(levels.even, q.z) + dots(levels.odd, q.w);
-#else
-                    sums[R] += dots(levels.even, q.x) + dots(levels.odd, q.y);
-#endif
-                }
-#end
+            {
+                let first = query_codes[((B * 2 + H) * ROWS + R) * 2];
+                let second = query_codes[((B * 2 + H) * ROWS + R) * 2 + 1];
+                let high = vec2<i32>(add_dot(0, a, first), add_dot(0, b, first));
+                sums[R] = 255 * high + vec2<i32>(add_dot(sums[R].x, a, second), add_dot(sums[R].y, b, second));
             }
 #end
         }
-        let scale = key_scales(scales + vec4<u32>(block * (TILE / 8u)), (t / 2u) & 3u, t);
+#end
+#else
+        let a = k_levels(key_codes(token, B), 128u);
+        let b = k_levels(key_codes(other, B), 128u);
 #repeat R ROWS
         {
-            let index = rows[R].x;
-            let mult = mults[select(index, 0u, index == ABSENT) * K_BLOCKS + block];
-            let product = opaque4(vec4<f32>(sums[R]) * scale);
-            scores.row[R] += vec4<i32>(round(clamp(product * mult, vec4<f32>(-LIMIT), vec4<f32>(LIMIT))));
+            let q = query_codes[B * 2 * ROWS + R];
+            let p = query_codes[(B * 2 + 1) * ROWS + R];
+            let a_low = vec4<u32>(a.even.x, a.odd.x, a.even.y, a.odd.y);
+            let a_high = vec4<u32>(a.even.z, a.odd.z, a.even.w, a.odd.w);
+            let b_low = vec4<u32>(b.even.x, b.odd.x, b.even.y, b.odd.y);
+            let b_high = vec4<u32>(b.even.z, b.odd.z, b.even.w, b.odd.w);
+            sums[R].x = add_dot(add_dot(sums[R].x, a_low, q), a_high, p);
+            sums[R].y = add_dot(add_dot(sums[R].y, b_low, q), b_high, p);
         }
 #end
+#endif
+#if K_BLOCKS == 4
+        add_scores(&scores, &sums, unit, B, lane);
+#endif
     }
+#end
+#if K_BLOCKS == 1
+    add_scores(&scores, &sums, unit, 0u, lane);
+#endif
     return scores;
+}
+
+// Adds a scale block's part of the scores, and clears its sums.
+fn add_scores(
+    scores: ptr<function, Scores>,
+    sums: ptr<function, array<vec2<i32>, ROWS>>,
+    unit: u32,
+    block: u32,
+    lane: u32,
+) {
+    let scale = vec2<f32>(key_scale(unit, block, lane), key_scale(unit, block, lane + 32u));
+#repeat R ROWS
+    {
+        let product = opaque4((vec2<f32>((*sums)[R]) * scale).xyxy).xy;
+        let scaled = clamp(product * row_mults[R * K_BLOCKS + block], vec2<f32>(-LIMIT), vec2<f32>(LIMIT));
+        (*scores).row[R] += vec2<i32>(round(scaled));
+        (*sums)[R] = vec2<i32>(0);
+    }
+#end
 }

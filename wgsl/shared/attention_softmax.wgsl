@@ -7,7 +7,7 @@ struct Powers {
 }
 
 // The powers, and the largest exponent of every row and tile to `exponents`.
-fn powers_of(scores: Scores, position: vec4<u32>, t: u32, lane: u32) -> Powers {
+fn powers_of(scores: Scores, position: vec4<u32>, t: u32) -> Powers {
     var powers: Powers;
 #repeat R ROWS
     {
@@ -20,7 +20,7 @@ fn powers_of(scores: Scores, position: vec4<u32>, t: u32, lane: u32) -> Powers {
         powers.mantissa[R] = select(vec4<u32>(0u), exp2_mantissa(s), seen);
         powers.exponent[R] = s >> vec4<u32>(16u);
         let top = select(vec4<i32>(LOWEST), powers.exponent[R], seen);
-        merge_exponents(R * 4u, top, lane);
+        merge_exponents(R * 4u, top);
     }
 #end
     return powers;
@@ -36,19 +36,19 @@ fn largest_exponents(row: u32) -> vec4<i32> {
 }
 
 // The sums of the mantissas of every row and tile, once the largest exponents are known.
-fn sum_mantissas(powers: Powers, lane: u32) {
+fn sum_mantissas(powers: Powers) {
 #repeat R ROWS
     {
         let drop = bitcast<vec4<u32>>(largest_exponents(R) - powers.exponent[R]);
         let part = powers.mantissa[R] >> min(drop, vec4<u32>(31u));
-        merge_mantissas(R * 4u, part, lane);
+        merge_mantissas(R * 4u, part);
     }
 #end
 }
 
 // First word of the partial of row `index` for chunk `slot` of those its sequence sees.
 fn partial_at(index: u32, slot: u32) -> u32 {
-    return (index * params.slots + slot) * (2u + 2u * params.v_blocks + params.head_dim_v);
+    return (index * params.slots + slot) * (partial_head(params.v_blocks) + params.head_dim_v);
 }
 
 // Folds the tiles' denominators in order and writes them to the partials.

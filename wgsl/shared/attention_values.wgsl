@@ -15,9 +15,6 @@
 
 // Size of the scale block that starts at an octet.
 fn block_size(octet: u32) -> u32 {
-#ifdef H128
-    return DIM_V / V_BLOCKS;
-#else
 #if V_TYPE == 0
     return quant_size(DIM_V - octet * 8u);
 #else
@@ -25,7 +22,6 @@ fn block_size(octet: u32) -> u32 {
     return quant_size(DIM_V - octet * 8u);
 #else
     return group_size(DIM_V - octet * 8u);
-#endif
 #endif
 #endif
 }
@@ -196,12 +192,12 @@ fn fold_block(row: u32, block: u32, first: u32, n: u32, slot: u32, t: u32) {
             sum = fold_value(sum, part, joins[J]);
         }
 #end
-        partials[partial + 2u + 2u * V_BLOCKS + first + i] = bitcast<u32>(sum);
+        partials[partial + partial_head(V_BLOCKS) + first + i] = bitcast<u32>(sum);
     }
 }
 
-fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32, lane: u32) {
-    var powers = powers_of(scores, position, t, lane);
+fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32) {
+    var powers = powers_of(scores, position, t);
     let scales = units + vec4<u32>(TILE * V_WORDS + t / 2u);
     var octet = 0u;
     for (var block = 0u; block < V_BLOCKS; block++) {
@@ -219,12 +215,12 @@ fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, 
             tops[R] = powers.exponent[R] + bitcast<vec4<i32>>(parts[1]);
             let leading = bitcast<vec4<i32>>(firstLeadingBit(products[R]));
             let top = select(tops[R] + leading, vec4<i32>(LOWEST), products[R] == vec4<u32>(0u));
-            merge_frames(parity + R * 4u, top, lane);
+            merge_frames(parity + R * 4u, top);
         }
 #end
         workgroupBarrier();
         if block == 0u {
-            sum_mantissas(powers, lane);
+            sum_mantissas(powers);
         }
         if t < ROWS * 4u {
             atomicStore(&frames[((block + 1u) & 1u) * ROWS * 4u + t], LOWEST);

@@ -71,16 +71,16 @@ fn fold_slice(row: u32, first: u32, n: u32, slot: u32, t: u32) {
             sum += opaque(part * power_of_two(tops[J] - e));
         }
 #end
-        partials[partial + 2u + 2u * params.v_blocks + first + i] = bitcast<u32>(sum);
+        partials[partial + partial_head(params.v_blocks) + first + i] = bitcast<u32>(sum);
     }
 }
 
 var<workgroup> weights: array<f32, ROWS * 256>;
 
-fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32, lane: u32) {
-    var powers = powers_of(scores, position, t, lane);
+fn add_values(scores: Scores, position: vec4<u32>, units: vec4<u32>, slot: u32, t: u32) {
+    var powers = powers_of(scores, position, t);
     workgroupBarrier();
-    sum_mantissas(powers, lane);
+    sum_mantissas(powers);
 #repeat R ROWS
     {
         let drop = powers.exponent[R] - largest_exponents(R);

@@ -45,6 +45,15 @@ fn fold_value(state: i32, part: i32, join: Join) -> i32 {
     return shift_round(state, join.state) + shift_round(part, join.part);
 }
 
+fn shift_round4(v: vec4<i32>, k: u32) -> vec4<i32> {
+    let half = vec4<i32>(i32((1u << (k & 31u)) >> 1u));
+    return select((v + half) >> vec4<u32>(k & 31u), vec4<i32>(0), k > 30u);
+}
+
+fn fold_value4(state: vec4<i32>, part: vec4<i32>, join: Join) -> vec4<i32> {
+    return shift_round4(state, join.state) + shift_round4(part, join.part);
+}
+
 // Denominators, l in the place of the bound.
 fn fold_denominator(s: Frame, p: Frame) -> Frame {
     if p.bound == 0u {

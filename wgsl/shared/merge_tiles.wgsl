@@ -1,19 +1,12 @@
 // Reduces a value of every invocation for four tiles to four places of workgroup memory.
 //
-// Words: TO the array of atomics, ELEMENT its type, ATOMIC and LANES the operations, IDLE what changes nothing;
-// import it with merge=NAME and these. SUBGROUP: by subgroups first.
+// Words: TO the array of atomics, ELEMENT its type, ATOMIC the operation, IDLE what changes nothing; import it with
+// merge=NAME and these.
 
-fn merge(at: u32, x: vec4<ELEMENT>, lane: u32) {
-#ifdef SUBGROUP
-    let all = vec4<ELEMENT>(LANES(x.x), LANES(x.y), LANES(x.z), LANES(x.w));
-    let mine = lane == 0u;
-#else
-    let all = x;
-    let mine = true;
-#endif
+fn merge(at: u32, x: vec4<ELEMENT>) {
 #repeat J 4
-    if mine && all[J] != IDLE {
-        ATOMIC(&TO[at + J], all[J]);
+    if x[J] != IDLE {
+        ATOMIC(&TO[at + J], x[J]);
     }
 #end
 }

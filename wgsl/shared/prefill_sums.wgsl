@@ -10,7 +10,7 @@ var<private> chunk_frames: array<Frame, 4 * BLOCKS>;
 var<private> frames: array<Frame, 4 * BLOCKS>;
 
 // v / 2^k to the nearest, halves up; 0 from k = 31 on.
-fn shift_round4(v: vec4<i32>, k: vec4<u32>) -> vec4<i32> {
+fn shift_rows(v: vec4<i32>, k: vec4<u32>) -> vec4<i32> {
     let shift = k & vec4<u32>(31u);
     let half = bitcast<vec4<i32>>((vec4<u32>(1u) << shift) >> vec4<u32>(1u));
     return select((v + half) >> shift, vec4<i32>(0), k > vec4<u32>(30u));
@@ -81,7 +81,7 @@ fn add_units(unit: u32, shifts: Shifts, t: u32) {
 #repeat U TOGETHER
     {
         let at = unit + U;
-        chunk_sums[at] = shift_round4(chunk_sums[at], shifts.state) + shift_round4(sums[U], shifts.part);
+        chunk_sums[at] = shift_rows(chunk_sums[at], shifts.state) + shift_rows(sums[U], shifts.part);
     }
 #end
 }

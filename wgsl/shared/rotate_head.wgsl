@@ -3,33 +3,12 @@
 // Words: THREADS invocations of the workgroup, MAX_HEAD values of the largest head.
 
 #import float_bits
+#import group_at
 #import signs
 
 var<workgroup> head: array<f32, MAX_HEAD>;
 // Largest exponent field of the group that starts at value 16 i.
 var<workgroup> fields: array<atomic<u32>, MAX_HEAD / 16>;
-
-// Size of the rotation group of value i of a head of d values.
-fn group_at(i: u32, d: u32) -> u32 {
-    let whole = d & ~127u;
-    if i < whole {
-        return 128u;
-    }
-    var first = whole;
-    if (d & 64u) != 0u {
-        if i < first + 64u {
-            return 64u;
-        }
-        first += 64u;
-    }
-    return select(16u, 32u, (d & 32u) != 0u && i < first + 32u);
-}
-
-// f32 nearest 1 / sqrt(n) of a group size.
-fn inverse_root(n: u32) -> f32 {
-    const ROOTS = vec4<f32>(0.25f, 0x1.6a09e6p-3f, 0.125f, 0x1.6a09e6p-4f);
-    return ROOTS[countTrailingZeros(n) - 4u];
-}
 
 fn flip(x: f32, signs: vec4<u32>, i: u32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ ((signs[(i >> 5u) & 3u] >> (i & 31u)) << 31u));

@@ -90,7 +90,7 @@ impl AttentionCount<'_> {
 
     /// The partial results of a query: a largest score and a sum, two words for every scale block, the values.
     fn partials(&self) -> u64 {
-        (4 * self.chunks * (2 + 2 * self.v.scale_blocks.max(1) + self.v.head_dim)) as u64
+        (4 * self.chunks * ((2 + 2 * self.v.scale_blocks.max(1)).next_multiple_of(4) + self.v.head_dim)) as u64
     }
 
     /// The codes of the queries: transform, largest, factor, rounding.

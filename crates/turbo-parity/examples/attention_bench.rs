@@ -1,30 +1,41 @@
 //! Compares the variants of decode attention with the CPU's result, then times them.
 //!
-//! `attention_bench [--device NAME] [--keys N] [--only K/V] [--filter TEXT] [--bias] [--parity]`: one sequence with one
-//! query token, 40 query heads on 8 K/V heads of 128, stored without a key bias with `--bias`. `--parity` runs the parity
-//! cases of the labels with TEXT instead.
+//! `attention_bench [--device NAME] [--keys N] [--heads H] [--group G] [--only K/V] [--filter TEXT] [--bias]
+//! [--parity]`: one sequence with one query token, H K/V heads of 128 (8) with G query heads each (5), stored without a
+//! key bias with `--bias` (which then is in the time of the query codes). Times are of dispatches that wait
+//! for each other in one pass, as in a model: whole calls, then each kernel repeated alone.
+//! `--parity` runs the parity cases of the labels with TEXT instead.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
 
 use std::time::{Duration, Instant};
 
-use turbo_gpu::attention::decode::Variants;
+use turbo_gpu::attention::decode::{Stage, Variants};
 use turbo_gpu::{Gpu, GpuOptions, find};
 use turbo_parity::attention::{Case, Problem, Rotation, Uploaded};
 use turbo_parity::{Effort, run};
 use turbo_quant::KvType;
 use turbo_wgsl::attention as kernels;
 
-/// Calls that a median is taken of.
-const ROUNDS: usize = 200;
-/// Calls of one submission that keeps the device busy.
-const BUSY_CALLS: usize = 64;
-/// Submissions on their way at most.
-const BUSY_SUBMITS: usize = 8;
+/// Calls of one submission.
+const CALLS: usize = 64;
+/// Submissions on their way at once, that one measurement takes the time of.
+const SUBMITS: usize = 8;
 /// How long the device works right before it is timed: its clock falls within moments of idleness.
-const BUSY: Duration = Duration::from_millis(400);
+const BUSY: Duration = Duration::from_millis(200);
+/// Measurements that the median is taken of.
+const ROUNDS: usize = 5;
 
 type Failure = Box<dyn std::error::Error>;
+
+/// Sizes of the problem.
+#[derive(Clone, Copy)]
+struct Size {
+    keys: usize,
+    kv_heads: usize,
+    group: usize,
+    bias: bool,
+}
 
 /// A pair of types with its values on the device.
 struct Pair {
@@ -46,16 +57,10 @@ fn median(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Microseconds of the dispatches whose label starts with `kernel`; 0 if there are none.
-fn of(times: &[(&'static str, f64)], kernel: &str) -> f64 {
-    let own: Vec<f64> = times.iter().filter(|(label, _)| label.starts_with(kernel)).map(|(_, ns)| ns / 1e3).collect();
-    if own.is_empty() { 0.0 } else { median(own) }
-}
-
 impl Pair {
-    fn new(gpu: &Gpu, k: KvType, v: KvType, keys: usize, bias: bool) -> Result<Self, Failure> {
-        let key_bias = bias.then(|| Rotation::new(128));
-        let case = Case { kv_heads: 8, group: 5, key_bias, ..Case::new(k, v, keys) };
+    fn new(gpu: &Gpu, k: KvType, v: KvType, size: Size) -> Result<Self, Failure> {
+        let key_bias = size.bias.then(|| Rotation::new(128));
+        let case = Case { kv_heads: size.kv_heads, group: size.group, key_bias, ..Case::new(k, v, size.keys) };
         let problem = Problem::new(&case).ok_or_else(|| format!("k_{k},v_{v} cannot store heads of 128 values"))?;
         let on = problem.upload(gpu)?;
         let want = problem.of_twin();
@@ -74,10 +79,7 @@ impl Pair {
                 println!("{}: not run: {unmet}", decode.label);
                 continue;
             }
-            let spans: &[u32] = if self.k == KvType::Turbo4 { &[1, 2, 4] } else { &[1] };
-            entries.extend(
-                spans.iter().map(|&span_chunks| Entry { pair, variants: Variants { decode, span_chunks, ..chosen } }),
-            );
+            entries.push(Entry { pair, variants: Variants { decode, ..chosen } });
         }
         Ok(entries)
     }
@@ -103,20 +105,32 @@ impl Pair {
         Ok(recorder.submit()?)
     }
 
-    /// Labels and nanoseconds of the dispatches of [`ROUNDS`] calls on a busy device.
-    fn time(&self, gpu: &Gpu, variants: &Variants) -> Result<Vec<(&'static str, f64)>, Failure> {
-        let mut timed = gpu.recorder("bench").with_timing()?;
-        for _ in 0..ROUNDS {
-            self.problem.call(&self.on).record_with(&mut timed, variants)?;
-        }
+    /// Microseconds of one round of `stages`, each dispatch waiting for the one before, on a busy device.
+    fn time(&self, gpu: &Gpu, variants: &Variants, stages: &[Stage]) -> Result<f64, Failure> {
+        let round = || -> Result<f64, Failure> {
+            let mut recorders = Vec::new();
+            for _ in 0..SUBMITS {
+                let mut recorder = gpu.recorder("bench");
+                for _ in 0..CALLS {
+                    for &stage in stages {
+                        self.problem.call(&self.on).record_stage(&mut recorder, variants, stage)?;
+                    }
+                }
+                recorders.push(recorder);
+            }
+            gpu.wait()?;
+            let started = Instant::now();
+            for recorder in recorders {
+                recorder.submit()?;
+            }
+            gpu.wait()?;
+            Ok(started.elapsed().as_secs_f64() * 1e6 / (CALLS * SUBMITS) as f64)
+        };
         let started = Instant::now();
         while started.elapsed() < BUSY {
-            gpu.wait()?;
-            for _ in 0..BUSY_SUBMITS {
-                self.submit(gpu, variants, BUSY_CALLS)?;
-            }
+            round()?;
         }
-        Ok(timed.submit_timed()?)
+        Ok(median((0..ROUNDS).map(|_| round()).collect::<Result<_, _>>()?))
     }
 }
 
@@ -151,32 +165,37 @@ fn main() -> Result<(), Failure> {
     if args.iter().any(|a| a == "--parity") {
         return parity(&gpu, &filter);
     }
-    let keys = value("--keys").map_or(Ok(32768), |k| k.parse())?;
+    let number = |name: &str, other: usize| value(name).map_or(Ok(other), |x| x.parse());
+    let bias = args.iter().any(|a| a == "--bias");
+    let size =
+        Size { keys: number("--keys", 32768)?, kv_heads: number("--heads", 8)?, group: number("--group", 5)?, bias };
     let (mut on_device, mut entries) = (Vec::new(), Vec::new());
     for (k, v) in pairs(value("--only").as_deref())? {
-        let pair = Pair::new(&gpu, k, v, keys, args.iter().any(|a| a == "--bias"))?;
+        let pair = Pair::new(&gpu, k, v, size)?;
         let own = pair.entries(&gpu, on_device.len(), &filter)?;
         for Entry { variants, .. } in &own {
-            let (label, span) = (variants.decode.label, variants.span_chunks);
-            println!("{label} span {span}: {}", pair.check(&gpu, variants)?);
+            println!("{}: {}", variants.decode.label, pair.check(&gpu, variants)?);
         }
         entries.extend(own);
         on_device.push(pair);
     }
+    let Size { keys, kv_heads, group, .. } = size;
     for pass in 1..=2 {
-        println!("pass {pass}, {keys} keys: microseconds, median of {ROUNDS} calls");
+        println!(
+            "pass {pass}: {keys} keys, {} on {kv_heads} heads, us a call: all, codes, decode, combine",
+            group * kv_heads
+        );
         for Entry { pair, variants } in &entries {
             let pair = &on_device[*pair];
-            let times = pair.time(&gpu, variants)?;
-            let decode = of(&times, "attention_decode");
+            let time = |stages: &[Stage]| pair.time(&gpu, variants, stages);
+            let all = time(&[Stage::Codes, Stage::Decode, Stage::Combine])?;
+            let codes = if variants.codes.is_some() { time(&[Stage::Codes])? } else { 0.0 };
+            let decode = time(&[Stage::Decode])?;
+            let combine = time(&[Stage::Combine])?;
             println!(
-                "{} span {}: decode {decode:.1} ({:.0} GB/s), combine {:.1}, codes {:.1}, key bias {:.1}",
+                "{}: {all:.1} = {codes:.1} + {decode:.1} ({:.0} GB/s) + {combine:.1}",
                 variants.decode.label,
-                variants.span_chunks,
                 pair.problem.cache_bytes() as f64 / decode / 1000.0,
-                of(&times, "attention_combine"),
-                of(&times, "query_codes"),
-                of(&times, "key_bias"),
             );
         }
     }

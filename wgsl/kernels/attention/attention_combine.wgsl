@@ -2,10 +2,10 @@
 // docs/exact-attention.md, sections 9 and 10.
 //
 // sequences: as in attention_decode
-// partials: of attention_decode
+// partials: of attention_decode, as vectors
 // sinks: one logit per query head (params.sinks = 1), else not read
 // y: rows of head_dim_v f32
-// grid: a workgroup of 128 invocations per row
+// grid: a workgroup of THREADS invocations per row
 // class: Exact
 // twin: crates/turbo-cpu/src/attention/attention_combine.rs
 
@@ -15,24 +15,20 @@
 #import fold
 #import opaque
 #import grid
-#import rotate_head THREADS=128u MAX_HEAD=768
-#import scale_block
+#import rotate_head MAX_HEAD=768
+#import scan_frames FRAMES=512 MAX_ENTRIES=33
+#import sum_chunks
+#ifdef SUBGROUP
+#import rotate_quads
+#endif
 
 @group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
-@group(0) @binding(1) var<storage, read> partials: array<u32>;
+@group(0) @binding(1) var<storage, read> partials: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> sinks: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 #params AttentionParams
 
-const UNROLL = 8u;
-const BATCH_WORDS = 2048u;
-const MAX_BLOCKS = 33u;
-
-// Of every chunk of a batch: frames as partials have them, then the shifts of the fold.
-var<workgroup> frames: array<vec2<u32>, BATCH_WORDS / 2>;
-// State of the denominator and of every scale block, and its exponent at the end.
-var<workgroup> states: array<Frame, MAX_BLOCKS>;
-var<workgroup> sums: array<i32, 768>;
+const FRAME_LIMIT = 512u;
 
 #if V_TYPE == 0
 const WEIGHT_BITS = 14;
@@ -57,81 +53,79 @@ fn block_of(i: u32, d: u32) -> u32 {
 #endif
 }
 
-// Replaces the frames of a batch by the shifts of its folds; invocation 0 has the denominator, b + 1 block b.
-fn scan_frames(chunks: u32, t: u32) {
-    let entries = params.v_blocks + 1u;
-    if t >= entries {
-        return;
-    }
-    var state = states[t];
-    for (var chunk = 0u; chunk < chunks; chunk++) {
-        let at = chunk * entries + t;
-        let words = frames[at];
-        if t == 0u {
-            state = fold_denominator(state, Frame(bitcast<i32>(words.y), words.x));
-        } else {
-            let join = join_frames(state, Frame(bitcast<i32>(words.x), words.y));
-            frames[at] = vec2<u32>(join.state, join.part);
-            state = join.frame;
-        }
-    }
-    states[t] = state;
-}
-
-// Folds value i of a batch of chunks, the first of which has its sums at `at`.
-fn fold_batch(sum: i32, i: u32, at: u32, stride: u32, chunks: u32) -> i32 {
-    let entries = params.v_blocks + 1u;
-    let entry = block_of(i, params.head_dim_v) + 1u;
-    var state = sum;
-    var chunk = 0u;
-    for (; chunk + UNROLL <= chunks; chunk += UNROLL) {
-        var parts: array<i32, UNROLL>;
-#repeat U 8
-        parts[U] = bitcast<i32>(partials[at + (chunk + U) * stride]);
-#end
-#repeat U 8
-        {
-            let shifts = frames[(chunk + U) * entries + entry];
-            state = shift_round(state, shifts.x) + shift_round(parts[U], shifts.y);
-        }
-#end
-    }
-    for (; chunk < chunks; chunk++) {
-        let shifts = frames[chunk * entries + entry];
-        state = shift_round(state, shifts.x) + shift_round(bitcast<i32>(partials[at + chunk * stride]), shifts.y);
-    }
-    return state;
-}
-
-// The head, still rotated, from the sums and states.
-fn normalise_sums(t: u32) {
-    let d = params.head_dim_v;
-    let denominator = states[0];
+// Factor and exponent of the normalised sums: value = sum * x * 2^y, y without the frame of the sum.
+fn normaliser(denominator: Frame) -> vec2<f32> {
     let l = max(denominator.bound, 1u);
     let el2 = 16 - i32(countLeadingZeros(l));
     let l16 = select(l << u32(max(-el2, 0)), l >> u32(max(el2, 0)), el2 >= 0);
     let whole = 0x80000000u / l16;
     let rest = 0x80000000u % l16;
     let factor = f32(i32(min((whole << 15u) + (rest << 15u) / l16, 0x7fffffffu)));
-    let exponent = -(denominator.e - 23) - el2 - 46 - WEIGHT_BITS - 44;
-    for (var i = t; i < d; i += 128u) {
-        let frame = states[block_of(i, d) + 1u];
+    return vec2<f32>(factor, f32(-(denominator.e - 23) - el2 - 46 - WEIGHT_BITS - 44));
+}
+
+// Four values of the head, still rotated.
+fn normalise_sums(quad: u32, d: u32) -> vec4<f32> {
+    let denominator = states[0];
+    let scale = normaliser(denominator);
+    let frame = states[block_of(4u * quad, d) + 1u];
 #ifdef TURBO
-        let shift = SHIFTS[countTrailingZeros(group_at(i, d)) - 4u];
+    let shift = SHIFTS[countTrailingZeros(group_at(4u * quad, d)) - 4u];
 #else
-        let shift = 0;
+    let shift = 0;
 #endif
-        let value = scale_pow2(f32(sums[i]) * factor, frame.e + exponent - shift);
-        head[i] = select(value, 0.0, denominator.bound == 0u || frame.bound == 0u);
+    let quads = d / 4u;
+    let sum = vec4<i32>(
+        atomicLoad(&sums[quad]),
+        atomicLoad(&sums[quad + quads]),
+        atomicLoad(&sums[quad + 2u * quads]),
+        atomicLoad(&sums[quad + 3u * quads]),
+    );
+    let value = scale_pow2_4(vec4<f32>(sum) * scale.x, frame.e + i32(scale.y) - shift);
+    return select(value, vec4<f32>(0.0), denominator.bound == 0u || frame.bound == 0u);
+}
+
+// Folds the batch of `chunks` chunks whose frames have been scanned.
+fn fold_batch(share: Share, ahead: Ahead, d: u32, t: u32) {
+    let entries = params.v_blocks + 1u;
+    let places = SUMS / d;
+    var most = 0u;
+    for (var entry = 1u; entry < entries; entry++) {
+        most = max(most, events[entry]);
+    }
+    for (var base = 0u; base == 0u || base < most; base += places - 1u) {
+        for (var i = t; i < min(places - 1u, most - base) * d; i += THREADS) {
+            atomicStore(&sums[d + i], 0);
+        }
+        workgroupBarrier();
+        if share.first < share.end {
+            add_share(share, ahead, entries, d / 4u, base, places);
+        }
+        workgroupBarrier();
+        for (var j = t; j < d; j += THREADS) {
+            let entry = block_of((j % (d / 4u)) * 4u, d) + 1u;
+            fold_places(j, d, entry, entries, base, min(places - 1u, max(events[entry], base) - base));
+        }
+        workgroupBarrier();
     }
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
+#ifdef SUBGROUP
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) subgroups: u32,
+    @builtin(subgroup_size) lanes: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+#else
     @builtin(local_invocation_index) t: u32,
+#endif
 ) {
+#ifdef SUBGROUP
+    let t = subgroup * lanes + lane;
+#endif
     let row = linear_workgroup(id, size);
     if row >= params.rows {
         return;
@@ -141,39 +135,78 @@ fn main(
         return;
     }
     let d = params.head_dim_v;
+    let quads = d / 4u;
     let entries = params.v_blocks + 1u;
-    let stride = 2u * entries + d;
-    let batch = BATCH_WORDS / (2u * entries);
-    if t < entries {
-        states[t] = Frame(0, 0u);
+    let head_vectors = partial_head(params.v_blocks) / 4u;
+    let stride = head_vectors + quads;
+    let batch = FRAME_LIMIT / entries;
+    let shares = THREADS / quads;
+    for (var i = t; i < entries; i += THREADS) {
+        states[i] = Frame(0, 0u);
     }
-    for (var i = t; i < d; i += 128u) {
-        sums[i] = 0;
+    for (var i = t; i < d; i += THREADS) {
+        atomicStore(&sums[i], 0);
     }
-    for (var first = seen.x; first < seen.x + seen.y; first += batch) {
-        let chunks = min(batch, seen.x + seen.y - first);
-        let at = (row * params.slots + first) * stride;
+    for (var first = 0u; first < seen.y; first += batch) {
+        let chunks = min(batch, seen.y - first);
+        let at = (row * params.slots + seen.x + first) * stride;
+        let each = (chunks + shares - 1u) / shares;
+        let from_chunk = min((t / quads) * each, chunks);
+        let end = select(min(from_chunk + each, chunks), from_chunk, t / quads >= shares);
+        let quad = t % quads;
+        let share = Share(from_chunk, end, quad, block_of(4u * quad, d) + 1u, at + head_vectors + quad, stride);
+        let ahead = read_ahead(share, from_chunk);
         workgroupBarrier();
-        for (var i = t; i < chunks * entries; i += 128u) {
-            let from_word = at + (i / entries) * stride + (i % entries) * 2u;
-            frames[i] = vec2<u32>(partials[from_word], partials[from_word + 1u]);
+        for (var i = t; i < chunks * entries; i += THREADS) {
+            let words = partials[at + (i / entries) * stride + (i % entries) / 2u];
+            frames[i] = select(words.xy, words.zw, (i % entries & 1u) != 0u);
         }
         workgroupBarrier();
-        scan_frames(chunks, t);
-        workgroupBarrier();
-        for (var i = t; i < d; i += 128u) {
-            sums[i] = fold_batch(sums[i], i, at + 2u * entries + i, stride, chunks);
+#ifdef SUBGROUP
+        for (var entry = subgroup; entry < entries; entry += subgroups) {
+            scan_entry(entry, entries, chunks, lane, lanes);
         }
+#else
+        for (var entry = t; entry < entries; entry += THREADS) {
+            scan_entry(entry, entries, chunks);
+        }
+#endif
+        workgroupBarrier();
+        fold_batch(share, ahead, d, t);
     }
     if t == 0u && params.sinks != 0u {
         states[0] = fold_denominator(states[0], sink_of(sinks[row % (params.kv_heads * params.group)]));
     }
     workgroupBarrier();
-    normalise_sums(t);
+#ifdef SUBGROUP
+    if lanes >= 32u {
+        // Whole subgroups: lanes behind the head shuffle along.
+        for (var quad = t; (quad & ~31u) < quads; quad += THREADS) {
+            let own = min(quad, quads - 1u);
+            let n = group_at(4u * own, d);
+            let value = normalise_sums(own, d);
+            let field = max_of_group(max_field4(value), n);
+            let rotated = rotate_quads(normalise4(value, field), quad, n, SIGNS_2, SIGNS_1);
+            if quad < quads {
+                y[row * quads + quad] = scale_pow2_4(rotated * inverse_root(n), i32(field) - 127);
+            }
+        }
+        return;
+    }
+#endif
+    for (var quad = t; quad < quads; quad += THREADS) {
+        let value = normalise_sums(quad, d);
+        head[4u * quad] = value.x;
+        head[4u * quad + 1u] = value.y;
+        head[4u * quad + 2u] = value.z;
+        head[4u * quad + 3u] = value.w;
+    }
     workgroupBarrier();
     rotate_head(d, SIGNS_2, SIGNS_1, t);
-    for (var i = t; i < d; i += 128u) {
+    for (var quad = t; quad < quads; quad += THREADS) {
+        let i = 4u * quad;
         let n = group_at(i, d);
-        y[row * d + i] = scale_pow2(head[i] * inverse_root(n), i32(field_at(i, n)) - 127);
+        let rotated = vec4<f32>(head[i], head[i + 1u], head[i + 2u], head[i + 3u]);
+        y[row * quads + quad] = scale_pow2_4(rotated * inverse_root(n), i32(field_at(i, n)) - 127);
     }
 }

@@ -1,27 +1,29 @@
 // Query heads for attention over coded K: rotated, rounded to integers, with a factor per scale block of K.
 // docs/exact-attention.md, section 5.
 //
-// query: rows (token by token, head by head) of head_dim_k f32, after rope
+// query: rows (token by token, head by head) of head_dim_k f32, after rope, as vectors
 // codes: per row head_dim_k i8, four to a word; for q8_0 K two such planes, value = 255 * first + second
 // mults: per row and scale block of K
 // faults: 1 is written for a row with an inf or nan, whose codes are 0
-// grid: a workgroup of 64 invocations per row
+// grid: a workgroup of THREADS invocations per row
 // class: Exact
 // twin: crates/turbo-cpu/src/attention/query_codes.rs
 
 #import attention_job
 #import grid
-#import rotate_head THREADS=64u MAX_HEAD=1024
-#import scale_block
+#import group_at
+#ifdef SUBGROUP
+#import float_bits
+#import rotate_quads
+#else
+#import rotate_head MAX_HEAD=1024
+#endif
 
-@group(0) @binding(0) var<storage, read> query: array<f32>;
+@group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(2) var<storage, read_write> mults: array<f32>;
 @group(0) @binding(3) var<storage, read_write> faults: array<u32>;
 #params AttentionParams
-
-var<workgroup> top_field: atomic<u32>;
-var<workgroup> largest: atomic<u32>;
 
 #if K_TYPE == 0
 const WIDER = 8;
@@ -40,7 +42,118 @@ fn bytes(q: vec4<i32>) -> u32 {
     return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
 }
 
-@compute @workgroup_size(64)
+// How y becomes codes: y * inverse * 2^exponent; and the factor of a code, without those of a scale block.
+struct Rounding {
+    inverse: f32,
+    exponent: i32,
+    recip: f32,
+    recip_exponent: i32,
+    zero: bool,
+}
+
+// `largest`: f32 bits of the largest magnitude; `field`: exponent field of the frame of all values.
+fn rounding_of(largest: u32, field: u32) -> Rounding {
+    let e = i32(largest >> 23u) - 127;
+    let m16 = max(((largest & 0x7fffffu) | 0x800000u) + 255u, 1u) >> 8u;
+    let inverse = (127u << 24u) / m16;
+    let whole = 0x80000000u / inverse;
+    let rest = 0x80000000u % inverse;
+    let recip = i32((whole << 14u) + (rest << 14u) / inverse);
+    let recip_exponent = e + 9 + i32(field) - 127 - 45 - WIDER;
+    return Rounding(f32(i32(inverse)), WIDER - e - 9, f32(recip), recip_exponent, largest == 0u);
+}
+
+// Writes the codes of values 4 `quad` .. of a row.
+fn write_codes(y: vec4<f32>, by: Rounding, row: u32, quad: u32, quads: u32) {
+    let scaled = scale_pow2_4(y * by.inverse, by.exponent);
+    let q = vec4<i32>(round(select(scaled, vec4<f32>(0.0), vec4<bool>(by.zero))));
+#if K_TYPE == 0
+    let high = bitcast<vec4<i32>>(bitcast<vec4<u32>>(q + 32767) / vec4<u32>(255u)) - 128;
+    codes[row * 2u * quads + quad] = bytes(high);
+    codes[row * 2u * quads + quads + quad] = bytes(q - 255 * high);
+#else
+    codes[row * quads + quad] = bytes(q);
+#endif
+}
+
+fn write_mult(by: Rounding, row: u32, block: u32, d: u32) {
+#ifdef TURBO
+    // A head has few groups: the block's size follows from where it starts.
+    let whole_groups = d / 128u;
+    var first = block * 128u;
+    if block > whole_groups {
+        first = whole_groups * 128u;
+        for (var b = whole_groups; b < block; b++) {
+            first += group_at(first, d);
+        }
+    }
+    let shift = SHIFTS[countTrailingZeros(group_at(first, d)) - 4u];
+#else
+    let shift = 0;
+#endif
+    let mult = scale_pow2(by.recip * params.score_factor, by.recip_exponent + 16 - shift);
+    mults[row * params.k_blocks + block] = select(mult, 0.0, by.zero);
+}
+
+#ifdef SUBGROUP
+// Segments of 128 values that a head has at most.
+#define SEGMENTS 5
+
+@compute @workgroup_size(32)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(subgroup_invocation_id) t: u32,
+) {
+    let row = linear_workgroup(id, size);
+    if row >= params.rows {
+        return;
+    }
+    let d = params.head_dim_k;
+    let quads = d / 4u;
+    // Lanes behind the head shuffle along with its last values.
+    var y: array<vec4<f32>, SEGMENTS>;
+    var fields: array<u32, SEGMENTS>;
+    var top = 0u;
+#repeat S SEGMENTS
+    if 32u * S < quads {
+        let quad = min(32u * S + t, quads - 1u);
+        let n = group_at(4u * quad, d);
+        let x = query[row * quads + quad];
+        fields[S] = max_of_group(max_field4(x), n);
+        let rotated = rotate_quads(normalise4(x, fields[S]), t, n, SIGNS_1, SIGNS_2);
+        y[S] = rotated * inverse_root(n);
+        top = max(top, fields[S]);
+    }
+#end
+    let field = max_of_group(top, 128u);
+    var largest = 0u;
+#repeat S SEGMENTS
+    if 32u * S + t < quads {
+        let moved = scale_pow2_4(y[S], i32(fields[S]) - i32(field));
+        y[S] = select(moved, vec4<f32>(0.0), field == 255u);
+        let size = bitcast<vec4<u32>>(y[S]) & vec4<u32>(0x7fffffffu);
+        largest = max(max(largest, max(size.x, size.y)), max(size.z, size.w));
+    }
+#end
+    let by = rounding_of(max_of_group(largest, 128u), field);
+#repeat S SEGMENTS
+    if 32u * S + t < quads {
+        write_codes(y[S], by, row, 32u * S + t, quads);
+    }
+#end
+    for (var block = t; block < params.k_blocks; block += 32u) {
+        write_mult(by, row, block, d);
+    }
+    if t == 0u && field == 255u {
+        faults[row] = 1u;
+    }
+}
+#else
+var<workgroup> top_field: atomic<u32>;
+var<workgroup> largest: atomic<u32>;
+
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
@@ -51,20 +164,26 @@ fn main(
         return;
     }
     let d = params.head_dim_k;
+    let quads = d / 4u;
     if t == 0u {
         atomicStore(&top_field, 0u);
         atomicStore(&largest, 0u);
     }
-    for (var i = t; i < d; i += 64u) {
-        head[i] = query[row * d + i];
+    for (var quad = t; quad < quads; quad += THREADS) {
+        let x = query[row * quads + quad];
+        head[4u * quad] = x.x;
+        head[4u * quad + 1u] = x.y;
+        head[4u * quad + 2u] = x.z;
+        head[4u * quad + 3u] = x.w;
     }
+    workgroupBarrier();
     rotate_head(d, SIGNS_1, SIGNS_2, t);
-    for (var i = t; i < d / 16u; i += 64u) {
+    for (var i = t; i < d / 16u; i += THREADS) {
         atomicMax(&top_field, atomicLoad(&fields[i]));
     }
     workgroupBarrier();
     let field = atomicLoad(&top_field);
-    for (var i = t; i < d; i += 64u) {
+    for (var i = t; i < d; i += THREADS) {
         let n = group_at(i, d);
         let y = scale_pow2(head[i] * inverse_root(n), i32(field_at(i, n)) - i32(field));
         let kept = select(y, 0.0, field == 255u);
@@ -72,51 +191,16 @@ fn main(
         atomicMax(&largest, bitcast<u32>(kept) & 0x7fffffffu);
     }
     workgroupBarrier();
-    let a = atomicLoad(&largest);
-    let e = i32(a >> 23u) - 127;
-    let m16 = max(((a & 0x7fffffu) | 0x800000u) + 255u, 1u) >> 8u;
-    let inverse = (127u << 24u) / m16;
-    let words = d / 4u;
-#if K_TYPE == 0
-    let plane = row * words * 2u;
-#else
-    let plane = row * words;
-#endif
-    for (var i = t; i < words; i += 64u) {
-        let y = vec4<f32>(head[4u * i], head[4u * i + 1u], head[4u * i + 2u], head[4u * i + 3u]);
-        let scaled = scale_pow2_4(y * f32(i32(inverse)), WIDER - e - 9);
-        let q = vec4<i32>(round(select(scaled, vec4<f32>(0.0), vec4<bool>(a == 0u))));
-#if K_TYPE == 0
-        let high = bitcast<vec4<i32>>(bitcast<vec4<u32>>(q + 32767) / vec4<u32>(255u)) - 128;
-        codes[plane + i] = bytes(high);
-        codes[plane + words + i] = bytes(q - 255 * high);
-#else
-        codes[plane + i] = bytes(q);
-#endif
+    let by = rounding_of(atomicLoad(&largest), field);
+    for (var quad = t; quad < quads; quad += THREADS) {
+        let i = 4u * quad;
+        write_codes(vec4<f32>(head[i], head[i + 1u], head[i + 2u], head[i + 3u]), by, row, quad, quads);
     }
-    let whole = 0x80000000u / inverse;
-    let rest = 0x80000000u % inverse;
-    let recip = i32((whole << 14u) + (rest << 14u) / inverse);
-    let exponent = e + 9 + i32(field) - 127 - 45 - WIDER;
-    for (var block = t; block < params.k_blocks; block += 64u) {
-#ifdef TURBO
-        // A head has few groups: the block's size follows from where it starts.
-        let whole_groups = d / 128u;
-        var first = block * 128u;
-        if block > whole_groups {
-            first = whole_groups * 128u;
-            for (var b = whole_groups; b < block; b++) {
-                first += group_at(first, d);
-            }
-        }
-        let shift = SHIFTS[countTrailingZeros(group_at(first, d)) - 4u];
-#else
-        let shift = 0;
-#endif
-        let mult = scale_pow2(f32(recip) * params.score_factor, exponent + 16 - shift);
-        mults[row * params.k_blocks + block] = select(mult, 0.0, a == 0u);
+    for (var block = t; block < params.k_blocks; block += THREADS) {
+        write_mult(by, row, block, d);
     }
     if t == 0u && field == 255u {
         faults[row] = 1u;
     }
 }
+#endif

@@ -101,7 +101,8 @@ fn query_words(layer: &KvLayer) -> usize {
 
 /// Words that one span of keys leaves per query head.
 fn partial_words(layer: &KvLayer) -> u64 {
-    (2 + 2 * layer.v.scale_blocks.max(1) + layer.v.head_dim) as u64
+    // The head is padded to whole vectors.
+    ((2 + 2 * layer.v.scale_blocks.max(1)).next_multiple_of(4) + layer.v.head_dim) as u64
 }
 
 /// One side of a cache slot in GPU memory.
@@ -163,6 +164,17 @@ pub struct Variants {
     pub span_chunks: u32,
 }
 
+/// A dispatch of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// query_codes, where K is coded, and key_bias, where there is one.
+    Codes,
+    /// attention_decode or attention_decode_f16.
+    Decode,
+    /// attention_combine or attention_combine_f16.
+    Combine,
+}
+
 /// Rows that a workgroup of `variant` takes: `rN` in its name, or by the type of K.
 fn rows_of(variant: &Variant) -> u32 {
     let named = variant.name.split(',').find_map(|option| option.strip_prefix('r')?.parse().ok());
@@ -171,7 +183,11 @@ fn rows_of(variant: &Variant) -> u32 {
 
 /// The variant of heads of 128 values that reads the cache fewest times for so many rows, with the fewest rows idle.
 fn fewest_passes(rows: u32) -> &'static str {
-    if rows.div_ceil(5) < rows.div_ceil(4) { "r5" } else { "r4" }
+    match rows {
+        1 => "r1",
+        _ if rows.div_ceil(5) < rows.div_ceil(4) => "r5",
+        _ => "r4",
+    }
 }
 
 impl Variants {
@@ -185,19 +201,22 @@ impl Variants {
         let decode = if k.is_coded() && v.is_coded() {
             let any = format!("{pair},{}", if rows == 1 { "r1" } else { "r4" });
             let large = format!("{pair},h128,{},subgroup", fewest_passes(rows));
-            let fits = (layer.k.head_dim, layer.v.head_dim) == (128, 128) && rows > 1;
+            let fits = (layer.k.head_dim, layer.v.head_dim) == (128, 128);
             let all = [large.as_str(), &any];
             gpu.pick(&attention::attention_decode::KERNEL, if fits { &all } else { &all[1..] })?
         } else {
-            gpu.pick(&attention::attention_decode_f16::KERNEL, &[&pair])?
+            let large = format!("{pair},h128,r5,subgroup");
+            let fits = (k, v, layer.k.head_dim, layer.v.head_dim) == (KvType::F16, KvType::F16, 128, 128);
+            let all = [large.as_str(), &pair];
+            gpu.pick(&attention::attention_decode_f16::KERNEL, if fits { &all } else { &all[1..] })?
         };
         let combine = if v.is_coded() {
-            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v}")])?
+            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v},subgroup"), &format!("v_{v}")])?
         } else {
             attention::attention_combine_f16::PLAIN
         };
         let codes = match k.is_coded() {
-            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k}")])?),
+            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k},subgroup"), &format!("k_{k}")])?),
             false => None,
         };
         Ok(Self { decode, combine, codes, span_chunks: 1 })
@@ -230,38 +249,81 @@ impl AttentionDecode<'_> {
         if let Some(reason) = self.problem(variants) {
             return Err(recorder.gpu().call("attention/attention_decode", reason));
         }
+        for stage in [Stage::Codes, Stage::Decode, Stage::Combine] {
+            self.record_stage(recorder, variants, stage)?;
+        }
+        Ok(())
+    }
+
+    /// One of the dispatches alone, for benches; [`AttentionDecode::record_with`] checks that sizes fit, this does not.
+    ///
+    /// # Errors
+    /// What the recorder refuses.
+    pub fn record_stage(&self, recorder: &mut Recorder<'_>, variants: &Variants, stage: Stage) -> Result<(), GpuError> {
         let params = self.params(variants);
         if params.rows == 0 {
             return Ok(());
         }
-        let (scratch, rows) = (self.scratch, Grid::linear(params.rows));
-        let (codes, mults) = (scratch.codes.bind(), scratch.mults.bind());
-        let mut queries = self.query;
-        if let Some(variant) = variants.codes {
-            let bindings = attention::query_codes::Bindings { query: self.query, codes, mults, faults: self.faults };
-            recorder.dispatch(variant, bindings, &params, rows)?;
-            queries = codes;
+        match stage {
+            Stage::Codes => {
+                self.record_key_bias(recorder)?;
+                self.record_codes(recorder, variants, &params)
+            }
+            Stage::Decode => self.record_decode(recorder, variants, &params),
+            Stage::Combine => self.record_combine(recorder, variants, &params),
         }
-        let key_bias = self.record_key_bias(recorder)?.unwrap_or(mults);
-        let (sequences, tables, partials) = (self.sequences, self.tables, scratch.partials.bind());
-        let (k_pool, v_pool) = (self.k.pool.bind, self.v.pool.bind);
+    }
+
+    fn record_codes(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        params: &AttentionParams,
+    ) -> Result<(), GpuError> {
+        use attention::query_codes::Bindings;
+        let Some(variant) = variants.codes else { return Ok(()) };
+        let (codes, mults) = (self.scratch.codes.bind(), self.scratch.mults.bind());
+        let bindings = Bindings { query: self.query, codes, mults, faults: self.faults };
+        recorder.dispatch(variant, bindings, params, Grid::linear(params.rows))
+    }
+
+    fn record_decode(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        params: &AttentionParams,
+    ) -> Result<(), GpuError> {
+        let scratch = self.scratch;
+        let queries = if variants.codes.is_some() { scratch.codes.bind() } else { self.query };
+        let (sequences, tables, mults) = (self.sequences, self.tables, scratch.mults.bind());
+        let (k_pool, v_pool, partials) = (self.k.pool.bind, self.v.pool.bind, scratch.partials.bind());
+        let key_bias = scratch.key_bias.as_ref().filter(|_| self.key_bias.is_some()).map_or(mults, Buffer::bind);
         let grid = Grid::linear(params.sequences * params.kv_heads * params.row_groups * params.spans);
         if attention::attention_decode::KERNEL.has(variants.decode) {
             use attention::attention_decode::Bindings;
             let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials, key_bias };
-            recorder.dispatch(variants.decode, bindings, &params, grid)?;
+            recorder.dispatch(variants.decode, bindings, params, grid)
         } else {
             use attention::attention_decode_f16::Bindings;
             let bindings = Bindings { sequences, tables, queries, mults, k_pool, v_pool, partials, key_bias };
-            recorder.dispatch(variants.decode, bindings, &params, grid)?;
+            recorder.dispatch(variants.decode, bindings, params, grid)
         }
-        let (sinks, y) = (self.sinks.unwrap_or(mults), self.out);
+    }
+
+    fn record_combine(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        params: &AttentionParams,
+    ) -> Result<(), GpuError> {
+        let (sequences, partials, y) = (self.sequences, self.scratch.partials.bind(), self.out);
+        let (sinks, rows) = (self.sinks.unwrap_or(self.scratch.mults.bind()), Grid::linear(params.rows));
         if self.layer.v.kv_type.is_coded() {
             let bindings = attention::attention_combine::Bindings { sequences, partials, sinks, y };
-            recorder.dispatch(variants.combine, bindings, &params, rows)
+            recorder.dispatch(variants.combine, bindings, params, rows)
         } else {
             let bindings = attention::attention_combine_f16::Bindings { sequences, partials, sinks, y };
-            recorder.dispatch(variants.combine, bindings, &params, rows)
+            recorder.dispatch(variants.combine, bindings, params, rows)
         }
     }
 
@@ -341,7 +403,7 @@ impl AttentionDecode<'_> {
             ));
         }
         if variants.decode.name.contains("h128") {
-            let words = [self.k.pool.block_words, self.k.offset];
+            let words = [self.k.pool.block_words, self.k.offset, self.v.pool.block_words, self.v.offset];
             if (layer.k.head_dim, layer.v.head_dim) != (128, 128) || words.iter().any(|w| w % 4 != 0) {
                 let label = variants.decode.label;
                 return Some(format!("{label} is for heads of 128 values in blocks of whole vectors, found {layer:?}"));

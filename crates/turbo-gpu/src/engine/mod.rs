@@ -12,8 +12,8 @@ mod weights;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use turbo_backend::plan::Plan;
-use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, PoolId};
+use turbo_backend::plan::{Plan, Step};
+use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, PoolId};
 use turbo_gguf::GgufFile;
 
 use crate::buffer::{Buffer, ReadBack};
@@ -25,11 +25,14 @@ use batch::{Batch, DeviceBatch};
 use faults::Faults;
 use fuse::{Op, fuse};
 use key_biases::KeyBiases;
-use pools::{Pool, Scratches};
+use pools::{Pool, Scratches, Ways};
 use weights::Weights;
 
 /// Most tokens in a batch: beyond this the weight products gain nothing.
 const MAX_BATCH: usize = 512;
+
+/// Most memory that key biases are worked out in.
+const MOST_BIAS_BYTES: usize = 1 << 30;
 
 /// A plan with its weights and working memory on a GPU.
 pub struct GpuEngine {
@@ -49,6 +52,7 @@ pub struct GpuEngine {
     ops: Vec<Op>,
     batch: DeviceBatch,
     scratches: Scratches,
+    ways: Ways,
     key_biases: KeyBiases,
     faults: Faults,
     logits: Option<ReadBack<f32>>,
@@ -91,6 +95,7 @@ impl GpuEngine {
             codes,
             batch,
             scratches: Scratches::default(),
+            ways: Ways::new(),
             key_biases,
             faults,
             logits: None,
@@ -105,10 +110,8 @@ impl GpuEngine {
         self.batch.upload(&gpu, &self.plan, batch).map_err(fail)?;
         let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
         self.key_biases.reach(&gpu, end).map_err(fail)?;
-        for slot in 0..self.plan.kv.len() {
-            let biased = self.key_biases.any();
-            self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, slot, biased).map_err(fail)?;
-        }
+        let biased = self.key_biases.any();
+        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased).map_err(fail)?;
         let n = batch.wanted.len() * self.plan.n_vocab;
         if self.logits.as_ref().is_none_or(|to| to.len() < n) {
             self.logits = Some(gpu.read_back("logits", n).map_err(fail)?);
@@ -139,7 +142,19 @@ impl Engine for GpuEngine {
     }
 
     fn max_batch_tokens(&self) -> usize {
-        self.max_batch
+        if !self.key_biases.any() {
+            return self.max_batch;
+        }
+        // A key bias takes a word for every query head and key.
+        let chunks = self.pools.values().map(Pool::chunks).max().unwrap_or(0).next_power_of_two();
+        let heads = self.plan.steps.iter().filter_map(|step| match step {
+            Step::Attention { spec, .. } => Some(spec.n_heads),
+            _ => None,
+        });
+        let token = 4 * CHUNK_TOKENS * chunks.max(1) * heads.max().unwrap_or(1);
+        let room =
+            usize::try_from(self.gpu.capabilities().max_binding_bytes).unwrap_or(usize::MAX).min(MOST_BIAS_BYTES);
+        (room / token).clamp(1, self.max_batch)
     }
 
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {

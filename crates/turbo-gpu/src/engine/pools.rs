@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use turbo_backend::plan::{Plan, Step};
-use turbo_backend::{BackendError, KvLayer, KvPoolSpec, PoolId};
+use turbo_backend::{BLOCK_TOKENS, BackendError, CHUNK_TOKENS, KvLayer, KvPoolSpec, PoolId};
 
 use super::batch::Batch;
 use crate::attention::decode::{Scratch, Side};
+use crate::attention::job::Way;
 use crate::buffer::Buffer;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -47,6 +48,11 @@ impl Pool {
         }
     }
 
+    /// Chunks of the longest sequence that the pool can hold.
+    pub(super) fn chunks(&self) -> usize {
+        (self.spec.n_blocks * BLOCK_TOKENS).div_ceil(CHUNK_TOKENS)
+    }
+
     pub(super) fn layer(&self, slot: usize) -> &KvLayer {
         &self.spec.layers[slot]
     }
@@ -69,48 +75,88 @@ impl Pool {
     }
 }
 
-/// Hand-over memory of attention, one for every kind of slot.
+/// Hand-over memory of attention: one for every kind of slot and way.
 #[derive(Default)]
 pub(super) struct Scratches {
-    made: Vec<(KvLayer, usize, u32, Scratch)>,
+    made: Vec<Made>,
 }
 
+struct Made {
+    layer: KvLayer,
+    prefill: bool,
+    rows: usize,
+    chunks: u32,
+    scratch: Scratch,
+}
+
+impl Made {
+    fn is_for(&self, layer: &KvLayer, way: &Way) -> bool {
+        self.layer == *layer && self.prefill == matches!(way, Way::Prefill(_))
+    }
+}
+
+/// How attention is done, by run of the batch and step of the plan.
+pub(super) type Ways = Vec<Vec<Option<Way>>>;
+
 impl Scratches {
-    /// Makes room for `batch` in the slot, in every pool it uses; `biased` if there are key biases.
+    /// Decides how the attention steps of `plan` are done for `batch`, and makes room for them; `biased` if there are key
+    /// biases.
     pub(super) fn reserve(
         &mut self,
         gpu: &Gpu,
         plan: &Plan,
         pools: &BTreeMap<PoolId, Pool>,
         batch: &Batch,
-        slot: usize,
+        biased: bool,
+    ) -> Result<Ways, GpuError> {
+        let mut ways = Vec::with_capacity(batch.runs.len());
+        for run in &batch.runs {
+            let mut of_run: Vec<Option<Way>> = vec![None; plan.steps.len()];
+            let mut last = None;
+            for (index, step) in plan.steps.iter().enumerate() {
+                let (Step::Attention { slot, spec, .. }, Some(pool)) = (step, pools.get(&run.pool)) else { continue };
+                let (layer, heads) = (pool.layer(*slot), spec.n_heads);
+                // Most layers are like the one before.
+                if let Some((like, way)) = last
+                    && like == (*layer, heads, spec.window)
+                {
+                    of_run[index] = Some(way);
+                    continue;
+                }
+                let window = spec.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX));
+                let way = Way::choose(gpu, layer, heads as u32, &run.sequences, window)?;
+                self.make(gpu, layer, &way, (run.tokens.len() * heads, batch.chunks()), biased)?;
+                last = Some(((*layer, heads, spec.window), way));
+                of_run[index] = Some(way);
+            }
+            ways.push(of_run);
+        }
+        Ok(ways)
+    }
+
+    fn make(
+        &mut self,
+        gpu: &Gpu,
+        layer: &KvLayer,
+        way: &Way,
+        (rows, chunks): (usize, u32),
         biased: bool,
     ) -> Result<(), GpuError> {
-        let heads = plan.steps.iter().filter_map(|step| match step {
-            Step::Attention { slot: s, spec, .. } if *s == slot => Some(spec.n_heads),
-            _ => None,
-        });
-        let heads = heads.max().unwrap_or(0);
-        for run in &batch.runs {
-            let Some(pool) = pools.get(&run.pool) else { continue };
-            let (layer, rows, chunks) = (pool.layer(slot), run.tokens.len() * heads, batch.chunks());
-            let at = self.made.iter().position(|(made, ..)| made == layer);
-            match at {
-                Some(i) if self.made[i].1 >= rows && self.made[i].2 >= chunks => continue,
-                Some(i) => drop(self.made.swap_remove(i)),
-                None => {}
-            }
-            // Contexts grow token by token: leave room for a while.
-            let chunks = chunks.next_power_of_two().max(4);
-            let scratch = Scratch::new(gpu, layer, rows, chunks)?;
-            let scratch = if biased { scratch.with_key_bias(gpu)? } else { scratch };
-            self.made.push((*layer, rows, chunks, scratch));
+        match self.made.iter().position(|made| made.is_for(layer, way)) {
+            Some(i) if self.made[i].rows >= rows && self.made[i].chunks >= chunks => return Ok(()),
+            Some(i) => drop(self.made.swap_remove(i)),
+            None => {}
         }
+        // Contexts grow token by token: leave room for a while.
+        let chunks = chunks.next_power_of_two().max(4);
+        let scratch = way.scratch(gpu, layer, rows, chunks)?;
+        let scratch = if biased { scratch.with_key_bias(gpu)? } else { scratch };
+        self.made.push(Made { layer: *layer, prefill: matches!(way, Way::Prefill(_)), rows, chunks, scratch });
         Ok(())
     }
 
     /// The memory for slots like `layer`.
-    pub(super) fn of(&self, layer: &KvLayer) -> Option<&Scratch> {
-        self.made.iter().find(|(made, ..)| made == layer).map(|(.., scratch)| scratch)
+    pub(super) fn of(&self, layer: &KvLayer, way: &Way) -> Option<&Scratch> {
+        self.made.iter().find(|made| made.is_for(layer, way)).map(|made| &made.scratch)
     }
 }

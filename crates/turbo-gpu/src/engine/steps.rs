@@ -6,6 +6,7 @@ use super::batch::{Batch, Run};
 use super::fuse::Op;
 use super::{GpuEngine, Pool};
 use crate::attention::decode::AttentionDecode;
+use crate::attention::job::Attention;
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -87,7 +88,7 @@ impl GpuEngine {
             }
             Step::KvWrite { slot, k, v } => self.kv_write(recorder, batch, index, slot, [k, v])?,
             Step::Attention { slot, q, out, ref spec } => {
-                self.attention(recorder, batch, slot, [q, out], spec)?;
+                self.attention(recorder, batch, index, slot, [q, out], spec)?;
                 now.changed(out);
             }
             Step::GatedAct { gate, up, activation } => {
@@ -255,21 +256,24 @@ impl GpuEngine {
         &self,
         recorder: &mut Recorder<'_>,
         batch: &Batch,
+        step: usize,
         slot: usize,
         [q, out]: [ValueId; 2],
         spec: &AttentionSpec,
     ) -> Result<(), GpuError> {
         let gpu = recorder.gpu();
-        for run in &batch.runs {
+        for (index, run) in batch.runs.iter().enumerate() {
             let pool = self.pool(gpu, run)?;
             let layer = pool.layer(slot);
-            let scratch = self.scratches.of(layer).ok_or_else(|| gpu.call("engine", "attention has no scratch"))?;
+            let missing = || gpu.call("engine", "attention has no scratch");
+            let way = self.ways.get(index).and_then(|of_run| *of_run.get(step)?).ok_or_else(missing)?;
+            let scratch = self.scratches.of(layer, &way).ok_or_else(missing)?;
             let rows = |id: ValueId| {
                 let width = self.plan.width(id);
                 self.values[id.0 as usize].bind_range(run.tokens.start * width..run.tokens.end * width)
             };
             let [k, v] = pool.sides(slot);
-            AttentionDecode {
+            let job = AttentionDecode {
                 layer,
                 n_heads: spec.n_heads as u32,
                 known: &run.sequences,
@@ -286,8 +290,8 @@ impl GpuEngine {
                 scratch,
                 faults: self.faults.queries(),
                 out: rows(out),
-            }
-            .record(recorder)?;
+            };
+            Attention { job }.record_with(recorder, &way)?;
         }
         Ok(())
     }

@@ -17,6 +17,10 @@ impl Parity for Combine {
         &attention::attention_combine::KERNEL
     }
 
+    fn is_extra(&self, variant: &Variant) -> bool {
+        variant.name.contains("subgroup") && !["v_turbo4,subgroup", "v_q8_0,subgroup"].contains(&variant.name)
+    }
+
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let v = named(variant, "v_").unwrap_or(KvType::Turbo4);
         // One that is compiled anyway.

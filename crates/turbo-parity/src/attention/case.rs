@@ -103,6 +103,9 @@ impl Case {
         let sequences = vec![(700, 1), (33, 3), (1, 1)];
         cases.push(Self { sequences, kv_heads: 2, group: 2, window: Some(200), span_chunks: 2, ..new(700) });
         cases.push(Self { sequences: vec![(520, 4)], group: 4, spread: 12.0, span_chunks: 8, ..new(520) });
+        // Many chunks, whose exponents differ widely: the fold shifts its state often.
+        let many = Self { head_dim: (16, 16), spread: 12.0, ..new(8960) };
+        cases.push(Self { sequences: vec![(8960, 1), (2, 1)], window: Some(8800), sinks: true, ..many });
         if k == KvType::F16 {
             // Scores beyond 1024 in log2.
             cases.push(Self { spread: 1500.0, ..new(100) });

@@ -1,0 +1,101 @@
+// The body of attention_decode for heads of 128 values: a workgroup has a chunk, 32 lanes have a tile of it.
+//
+// Lane l of a tile has its keys l and l + 32, and of the values 4 l .. 4 l + 3. With subgroups of 32 a tile needs no
+// other's results until its sums are folded.
+// Words: K_TYPE and V_TYPE 0 q8_0, 1 q4_0, 2 to 4 turbo2 to turbo4; ROWS of a workgroup.
+
+#if V_TYPE == 0
+#define V_WORDS 32u
+#define V_BLOCKS 4
+#endif
+#if V_TYPE == 1
+#define V_WORDS 16u
+#define V_BLOCKS 4
+#endif
+#if V_TYPE == 2
+#define V_WORDS 8u
+#define V_BLOCKS 1
+#endif
+#if V_TYPE == 3
+#define V_WORDS 12u
+#define V_BLOCKS 1
+#endif
+#if V_TYPE == 4
+#define V_WORDS 16u
+#define V_BLOCKS 1
+#endif
+
+#import attention_job
+#import attention_rows THREADS=128u
+#import exp2_exact
+#import fold
+#import grid
+#import levels_of_planes
+#import opaque
+#import soft_cap
+#import attention_keys_128
+#import attention_softmax_128
+#import attention_values_128
+
+@group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
+@group(0) @binding(1) var<storage, read> tables: array<u32>;
+@group(0) @binding(2) var<storage, read> queries: array<u32>;
+@group(0) @binding(3) var<storage, read> mults: array<f32>;
+@group(0) @binding(4) var<storage, read> k_pool: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> v_pool: array<u32>;
+@group(0) @binding(6) var<storage, read_write> partials: array<vec4<u32>>;
+@group(0) @binding(7) var<storage, read> key_bias: array<i32>;
+#params AttentionParams
+
+// Below every exponent.
+const LOWEST = -0x40000000;
+const LIMIT = 67108864.0;
+
+// Of every row and tile: largest exponent, sum of the mantissas.
+var<workgroup> exponents: array<atomic<i32>, ROWS * 4>;
+var<workgroup> mantissas: array<atomic<u32>, ROWS * 4>;
+// Of every scale block of V, row and tile: largest exponent of the weights.
+var<workgroup> frames: array<atomic<i32>, V_BLOCKS * ROWS * 4>;
+// Packed weights: of tile, eight keys, row and scale block. Then value sums: of tile, row and lane.
+var<workgroup> scratch: array<vec4<u32>, ROWS * 128>;
+
+@compute @workgroup_size(128)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) size: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let t = subgroup * subgroup_size + subgroup_lane;
+    let lane = t & 31u;
+    let tile = t / 32u;
+    let work = work_of(linear_workgroup(id, size));
+    if work.first_chunk >= work.end_chunk {
+        return;
+    }
+    let sequence = sequences[work.sequence];
+    let last = sequence.start + sequence.tokens - 1u;
+    find_rows(sequence, work.kv_head, work.first_row, t);
+    load_queries(t);
+    for (var chunk = work.first_chunk; chunk < work.end_chunk; chunk++) {
+        // A tile behind the last key is read as the last one and left out.
+        let block = tables[sequence.table + min(chunk * 4u + tile, last / TILE)];
+        let k_unit = block * params.k_block + params.k_first + work.kv_head * params.k_unit;
+        let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
+        let place = (chunk - work.seen_chunk) * CHUNK + tile * TILE + lane;
+        let scores = with_key_bias(key_scores(k_unit / 4u, lane), place);
+        // Read before they are needed.
+        let first_codes = value_codes(v_unit, lane);
+        weigh_keys(scores, (chunk * 4u + tile) * TILE + lane, v_unit, t, subgroup_size);
+        workgroupBarrier();
+        let sums = sum_values(first_codes, v_unit, tile, lane);
+        workgroupBarrier();
+#repeat R ROWS
+        scratch[(tile * ROWS + R) * 32u + lane] = bitcast<vec4<u32>>(sums.row[R]);
+#end
+        workgroupBarrier();
+        fold_tiles(chunk - work.seen_chunk, t);
+        workgroupBarrier();
+    }
+}

@@ -1,0 +1,118 @@
+// The frames of a row's chunks, folded in order: which shifts every chunk's sums get. docs/exact-attention.md, section 9.
+//
+// The state is shifted at few chunks only (*events*: a larger exponent, a full bound). Between two events the fold is a
+// plain sum, in any order. So every chunk gets its shift and the number of events up to it, and every event the shift of
+// the state.
+// Words: SUBGROUP.
+
+// In: e, bound of a chunk's entry (l, e of entry 0, the denominator, of which only the state is of use). Out: x = shift of the part | events << 8,
+// y = shift of the state at event number `chunk`, counted from 0. Entry e of chunk c is at c * entries + e.
+var<workgroup> frames: array<vec2<u32>, FRAMES>;
+// State of the denominator (0) and of every scale block.
+var<workgroup> states: array<Frame, MAX_ENTRIES>;
+// Events of every entry in the batch.
+var<workgroup> events: array<u32, MAX_ENTRIES>;
+
+fn frame_of(words: vec2<u32>, entry: u32) -> Frame {
+    if entry == 0u {
+        return Frame(bitcast<i32>(words.y), words.x);
+    }
+    return Frame(bitcast<i32>(words.x), words.y);
+}
+
+// No frame is below it.
+const EMPTY = -0x40000000;
+
+// join_frames and, with `extra` 0 in place of 2, fold_denominator, in few steps that wait for each other. The frame of
+// an empty state is EMPTY; shifts are GONE at most.
+fn join_entry(s: Frame, part: Frame, extra: u32) -> Join {
+    let none = part.bound == 0u;
+    let p = select(part.e, EMPTY, none);
+    let both = s.bound != 0u && !none;
+    let add = select(0u, extra, both);
+    let e = max(s.e, p);
+    let ks = min(u32(e - s.e), 31u);
+    let kp = min(u32(e - p), 31u);
+    let bound = (s.bound >> ks) + (part.bound >> kp) + add;
+    let halved = (s.bound >> min(ks + 1u, 31u)) + (part.bound >> min(kp + 1u, 31u)) + add;
+    let over = both && bound > FOLD_LIMIT;
+    let more = select(0u, 1u, over);
+    // Shifts of 31 and more give 0, as GONE does.
+    return Join(Frame(e + i32(more), select(bound, halved, over)), ks + more, select(kp + more, GONE, none));
+}
+
+#ifdef SUBGROUP
+// By one subgroup, all lanes of which call it: a chunk per lane, from event to event.
+fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
+    // Bounds below this do not overflow when all lanes' are added.
+    let small = 0xffffffffu / lanes;
+    let extra = select(2u, 0u, entry == 0u);
+    var state = states[entry];
+    state.e = select(state.e, EMPTY, state.bound == 0u);
+    var count = 0u;
+    for (var base = 0u; base < chunks; base += lanes) {
+        let chunk = base + lane;
+        let at = min(chunk, chunks - 1u) * entries + entry;
+        let part = frame_of(frames[at], entry);
+        let seen = chunk < chunks && part.bound != 0u;
+        var word = GONE;
+        for (var start = 0u; start < lanes; ) {
+            let drop = u32(max(state.e - part.e, 0));
+            let bound = select(0u, (part.bound >> min(drop, 31u)) + extra, seen);
+            let event = seen && lane >= start && (part.e > state.e || bound >= small);
+            var stop = subgroupMin(select(lanes, lane, event));
+            var added = select(0u, bound, lane >= start && lane < stop);
+            var total = subgroupAdd(added);
+            let room = FOLD_LIMIT - min(state.bound, FOLD_LIMIT);
+            if total > room {
+                // The bound is full before that.
+                stop = subgroupMin(select(stop, lane, added != 0u && subgroupInclusiveAdd(added) > room));
+                added = select(0u, added, lane < stop);
+                total = subgroupAdd(added);
+            }
+            if lane >= start && lane < stop {
+                word = select(GONE, min(drop, GONE), seen) | (count << 8u);
+            }
+            state.bound += total;
+            if stop < lanes {
+                let next = Frame(subgroupShuffle(part.e, stop), subgroupShuffle(part.bound, stop));
+                let join = join_entry(state, next, extra);
+                state = join.frame;
+                count += 1u;
+                if lane == stop {
+                    word = join.part | (count << 8u);
+                    frames[(count - 1u) * entries + entry].y = join.state;
+                }
+            }
+            start = stop + 1u;
+        }
+        if chunk < chunks {
+            frames[at].x = word;
+        }
+    }
+    if lane == 0u {
+        states[entry] = state;
+        events[entry] = count;
+    }
+}
+#else
+// By one invocation.
+fn scan_entry(entry: u32, entries: u32, chunks: u32) {
+    let extra = select(2u, 0u, entry == 0u);
+    var state = states[entry];
+    state.e = select(state.e, EMPTY, state.bound == 0u);
+    var count = 0u;
+    for (var chunk = 0u; chunk < chunks; chunk++) {
+        let at = chunk * entries + entry;
+        let join = join_entry(state, frame_of(frames[at], entry), extra);
+        state = join.frame;
+        if join.state != 0u {
+            frames[count * entries + entry].y = join.state;
+            count += 1u;
+        }
+        frames[at].x = join.part | (count << 8u);
+    }
+    states[entry] = state;
+    events[entry] = count;
+}
+#endif
