@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod bench;
 mod gpu;
 
-pub(crate) use gpu::{BenchArgs, ParityArgs};
+pub(crate) use bench::{BenchArgs, Output};
+pub(crate) use gpu::{BenchKernelsArgs, ParityArgs};
 use turbo_quant::KvType;
 
 /// The environment variable that a flag is read from: ours if it is set, else llama.cpp's name for the same thing.
@@ -38,12 +40,14 @@ pub(crate) enum Command {
     Tokenize(TokenizeArgs),
     /// What a model file holds and how much memory it needs
     Show(ShowArgs),
+    /// Tokens per second of a model, measured as llama-bench does
+    Bench(BenchArgs),
     /// The CPU and the GPUs of this machine, and what they can do
     Devices(DevicesArgs),
     /// Compare every GPU kernel with the CPU, to the bit, on your own GPU
     Parity(ParityArgs),
     /// Time every GPU kernel, and its share of the memory bandwidth
-    BenchKernels(BenchArgs),
+    BenchKernels(BenchKernelsArgs),
 }
 
 /// Which model, where, and with which KV cache.
@@ -58,7 +62,7 @@ pub(crate) struct ModelArgs {
     /// KV cache type of the values (also -ctv)
     #[arg(long, alias = "cache-type-v", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTV", "LLAMA_ARG_CACHE_TYPE_V"))]
     pub(crate) ctv: KvType,
-    /// Where to run: auto or cpu; models run on the CPU in this version
+    /// Where to run: auto (the CPU), cpu, gpu (the best one), or a GPU by index, name or part of a name as `devices` lists them
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
     pub(crate) device: String,
     /// Threads that compute [default: one per physical core]

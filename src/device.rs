@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use turbo_cpu::CpuBackend;
 use turbo_gpu::{GpuBackend, GpuOptions};
 use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, Model};
@@ -10,23 +10,14 @@ use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, Model};
 use crate::cli::ModelArgs;
 use crate::ui;
 
-/// Why a model is not loaded onto a GPU, and what to do.
-const CPU_ONLY: &str = "models run on the CPU in this version: use --device cpu (or auto); the commands that run on a GPU \
-                        are parity and bench-kernels";
-
-/// The backend that `--device` names.
+/// The backend that `--device` names: the CPU, or a GPU as [`turbo_gpu::find`] reads it.
 pub(crate) fn choose(name: &str, threads: Option<u16>) -> Result<Box<dyn Backend>> {
-    match name.to_lowercase().as_str() {
-        "auto" | "cpu" => Ok(Box::new(CpuBackend::new(threads.map(usize::from)))),
-        "gpu" => bail!(CPU_ONLY),
-        _ => match turbo_gpu::find(name) {
-            Ok(adapter) => {
-                let options = GpuOptions { cache_dir: turbo_gpu::default_cache_dir(), ..GpuOptions::default() };
-                Ok(Box::new(GpuBackend::open(&adapter, &options)?))
-            }
-            Err(error) => bail!("{error}; {CPU_ONLY}"),
-        },
+    if ["auto", "cpu"].iter().any(|cpu| name.eq_ignore_ascii_case(cpu)) {
+        return Ok(Box::new(CpuBackend::new(threads.map(usize::from))));
     }
+    let adapter = turbo_gpu::find(name)?;
+    let options = GpuOptions { cache_dir: turbo_gpu::default_cache_dir(), ..GpuOptions::default() };
+    Ok(Box::new(GpuBackend::open(&adapter, &options)?))
 }
 
 /// Loads `model` with the cache that the flags ask for; `tokens` is the size of its context.

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Logits(args) => commands::logits::run(&args),
         Command::Tokenize(args) => commands::tokenize::run(&args),
         Command::Show(args) => commands::show::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Parity(args) => commands::parity::run(&args),
         Command::BenchKernels(args) => commands::bench_kernels::run(&args),

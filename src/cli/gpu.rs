@@ -26,7 +26,7 @@ pub(crate) struct ParityArgs {
 
 /// `bench-kernels`
 #[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
+pub(crate) struct BenchKernelsArgs {
     /// Where: a GPU by index, name or part of a name as `devices` lists them, or auto: the best GPU
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
     pub(crate) device: String,

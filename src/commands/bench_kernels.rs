@@ -7,11 +7,11 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table};
 use turbo_bench::{BenchOptions, BenchReport, BenchRow, Clock};
 
-use crate::cli::BenchArgs;
+use crate::cli::BenchKernelsArgs;
 use crate::{gpu, ui};
 
 /// Times the GPU kernels.
-pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+pub(crate) fn run(args: &BenchKernelsArgs) -> Result<()> {
     let adapter = gpu::choose(&args.device, "bench-kernels")?;
     let opened = gpu::open(&adapter, &args.device)?;
     if adapter.description.kind == "software" && !args.quick {

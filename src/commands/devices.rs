@@ -64,7 +64,7 @@ fn json(gpu: &Description) -> Result<serde_json::Value> {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("dot4i8".into(), dot4_path(gpu.backend).into());
         fields.insert("params".into(), params(&gpu.capabilities).into());
-        fields.insert("models".into(), false.into());
+        fields.insert("models".into(), gpu.refused.is_none().into());
     }
     Ok(value)
 }
@@ -116,7 +116,7 @@ fn notes(gpus: &[Description]) -> Vec<String> {
     }
     let usable = |gpu: &&Description| gpu.refused.is_none();
     let best = gpus.iter().find(|gpu| usable(gpu) && gpu.kind != "software").or_else(|| gpus.iter().find(usable));
-    lines.push("models run on cpu".into());
+    lines.push("models run on cpu unless --device names another".into());
     lines.push(best.map_or_else(
         || "no GPU can be used: parity and bench-kernels need one".into(),
         |gpu| format!("parity and bench-kernels run on {} unless --device names another", gpu.index),
@@ -186,7 +186,7 @@ mod tests {
             [
                 "0 is refused: max_buffer_size is 1024, needed is 134217728",
                 "3 is 2 again, through gl",
-                "models run on cpu",
+                "models run on cpu unless --device names another",
                 "parity and bench-kernels run on 2 unless --device names another",
             ]
         );
@@ -207,6 +207,6 @@ mod tests {
         }
         let json = json(&gpu).unwrap();
         let fields = (&json["dot4i8"], &json["params"], &json["capabilities"]["subgroup"]["max"], &json["models"]);
-        assert_eq!(fields, (&"4 products".into(), &"uniforms".into(), &32.into(), &false.into()));
+        assert_eq!(fields, (&"4 products".into(), &"uniforms".into(), &32.into(), &true.into()));
     }
 }

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub(crate) mod bench;
 pub(crate) mod bench_kernels;
 pub(crate) mod devices;
 pub(crate) mod logits;

@@ -72,15 +72,18 @@ fn a_device_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
-fn models_are_not_loaded_onto_gpus() {
-    let why = "models run on the CPU in this version: use --device cpu (or auto); the commands that run on a GPU are \
-               parity and bench-kernels";
-    assert_eq!(error(&run(&["run", "-p", "x", "--device", "gpu"])), format!("error: {why}"));
+fn models_answer_on_gpus_as_on_the_cpu() {
+    let args = ["run", "-p", "The capital of France is", "-n", "4", "--temp", "0"];
+    let [cpu, turbo] = [&[][..], &["--ctk", "turbo4", "--ctv", "turbo4"]].map(|types| run(&[&args, types].concat()));
+    assert_eq!((cpu.status, turbo.status), (0, 0), "{}{}", cpu.err, turbo.err);
     for gpu in gpus() {
-        let run = run(&["run", "-p", "x", "--device", &gpu["index"].to_string()]);
-        let want = format!("error: {}: {} ({}", gpu["index"], name(&gpu), gpu["backend"].as_str().expect("an API"));
-        let error = error(&run);
-        assert!(error.starts_with(&want) && error.ends_with(&format!(") cannot be used here: {why}")), "{error}");
+        let index = gpu["index"].to_string();
+        let device = [&args[..], &["--device", &index]].concat();
+        let plain = run(&device);
+        assert_eq!((plain.status, &plain.out), (0, &cpu.out), "{}", plain.err);
+        assert!(plain.err.contains(name(&gpu)), "the device is named: {}", plain.err);
+        let small = run(&[&device[..], &["--ctk", "turbo4", "--ctv", "turbo4"]].concat());
+        assert_eq!((small.status, &small.out), (0, &turbo.out), "{}", small.err);
     }
 }
 

@@ -156,11 +156,17 @@ fn row(
     let kind = info.file_type.clone().unwrap_or_default();
     Row {
         model_filename: context.model().file.path().to_string(),
-        model_type: format!("{} {} {kind}", info.architecture, print::parameters(info.parameters)).trim_end().to_owned(),
+        model_type: format!("{} {} {kind}", info.architecture, print::parameters(info.parameters))
+            .trim_end()
+            .to_owned(),
         model_size: weights,
         model_n_params: info.parameters,
         backends: if device.name == "cpu" { "CPU" } else { "wgpu" }.to_owned(),
-        gpu_info: if device.name == "cpu" { device.description } else { format!("{} {}", device.name, device.description) },
+        gpu_info: if device.name == "cpu" {
+            device.description
+        } else {
+            format!("{} {}", device.name, device.description)
+        },
         n_threads: std::thread::available_parallelism().map_or(1, usize::from),
         n_batch: context.max_batch_tokens(),
         type_k: test.types.k.to_string(),
