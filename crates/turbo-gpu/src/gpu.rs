@@ -1,6 +1,7 @@
 //! An opened GPU.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pollster::block_on;
@@ -14,6 +15,9 @@ use crate::capabilities::{Capabilities, WANTED, check_minimum};
 use crate::error::GpuError;
 use crate::pipelines::{Pipeline, Pipelines};
 use crate::ring::Ring;
+
+/// Most threads that compile pipelines.
+const MAX_COMPILERS: usize = 12;
 
 /// How a GPU is opened.
 #[derive(Clone, Debug, Default)]
@@ -149,6 +153,33 @@ impl Gpu {
     /// The device lacks something it needs; the driver cannot compile it.
     pub fn pipeline(&self, kernel: &'static Kernel, variant: &'static Variant) -> Result<Arc<Pipeline>, GpuError> {
         self.pipelines.get(self, kernel, variant)
+    }
+
+    /// Does `work` while other threads compile the pipelines of `variants`, the first ones first. What cannot be compiled
+    /// is reported when it is asked for.
+    pub fn compile_meanwhile<R>(
+        &self,
+        variants: &[(&'static Kernel, &'static Variant)],
+        work: impl FnOnce() -> R,
+    ) -> R {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).min(MAX_COMPILERS);
+        let next = AtomicUsize::new(0);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.min(variants.len()) {
+                scope.spawn(|| {
+                    while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if done.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let _ = self.pipeline(kernel, variant);
+                    }
+                });
+            }
+            let result = work();
+            done.store(true, Ordering::Relaxed);
+            result
+        })
     }
 
     /// Writes compiled pipelines to the cache directory, if there is one and the device supports it.

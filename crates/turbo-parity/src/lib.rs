@@ -118,22 +118,30 @@ pub fn run(
     filter: Option<&str>,
     mut progress: impl FnMut(&Row),
 ) -> Result<Vec<Row>, GpuError> {
-    let mut rows = Vec::new();
     let quick_software = effort == Effort::Quick && gpu.description().kind == "software";
-    for (parity, variant) in chosen(filter) {
-        let started = std::time::Instant::now();
-        let mut tally = Tally::default();
+    let not_run = |parity: &dyn Parity, variant: &Variant| {
         let extra = quick_software && parity.is_extra(variant);
-        let not_run = gpu.capabilities().unmet(variant);
-        let not_run = not_run.or_else(|| extra.then(|| SOFTWARE.to_owned()));
-        let result = if not_run.is_none() { parity.run(gpu, variant, effort, &mut tally) } else { Ok(()) };
-        let error = result.as_ref().err().map(ToString::to_string);
-        let row = Row::new(parity.kernel(), variant, tally, not_run, error, started.elapsed());
-        progress(&row);
-        rows.push(row);
-        if let Err(lost @ GpuError::Lost { .. }) = result {
-            return Err(lost);
+        gpu.capabilities().unmet(variant).or_else(|| extra.then(|| SOFTWARE.to_owned()))
+    };
+    let able = chosen(filter).filter(|(parity, variant)| not_run(*parity, variant).is_none());
+    let able: Vec<_> = able.map(|(parity, variant)| (parity.kernel(), variant)).collect();
+    let mut rows = Vec::new();
+    // Drivers take most of the time, for compiling: they do it for later variants meanwhile.
+    gpu.compile_meanwhile(&able, || {
+        for (parity, variant) in chosen(filter) {
+            let started = std::time::Instant::now();
+            let mut tally = Tally::default();
+            let not_run = not_run(parity, variant);
+            let result = if not_run.is_none() { parity.run(gpu, variant, effort, &mut tally) } else { Ok(()) };
+            let error = result.as_ref().err().map(ToString::to_string);
+            let row = Row::new(parity.kernel(), variant, tally, not_run, error, started.elapsed());
+            progress(&row);
+            rows.push(row);
+            if let Err(lost @ GpuError::Lost { .. }) = result {
+                return Err(lost);
+            }
         }
-    }
+        Ok(())
+    })?;
     Ok(rows)
 }
