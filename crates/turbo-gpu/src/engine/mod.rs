@@ -117,12 +117,20 @@ impl GpuEngine {
             self.logits = Some(gpu.read_back("logits", n).map_err(fail)?);
         }
         let mut recorder = gpu.recorder("forward");
+        let traced = tracing::enabled!(target: "turbo_gpu::timing", tracing::Level::TRACE);
+        if traced {
+            recorder = recorder.with_timing().map_err(fail)?;
+        }
         self.record(&mut recorder, batch).map_err(fail)?;
         self.faults.copy_out(&mut recorder).map_err(fail)?;
         if let Some(to) = self.logits.as_ref().filter(|_| n > 0) {
             recorder.copy_out(&self.values[self.plan.logits.0 as usize], 0..n, to).map_err(fail)?;
         }
-        recorder.submit().map_err(fail)?;
+        if traced {
+            trace(&recorder.submit_timed().map_err(fail)?);
+        } else {
+            recorder.submit().map_err(fail)?;
+        }
         self.faults.check(&gpu, &self.plan, batch)?;
         if let Some(from) = self.logits.as_ref().filter(|_| n > 0) {
             let rows = gpu.read(from).map_err(fail)?;
@@ -176,6 +184,20 @@ impl Engine for GpuEngine {
             Some(pool) => pool.check(blocks),
         })?;
         if batch.tokens.is_empty() { Ok(()) } else { self.run(&batch, logits) }
+    }
+}
+
+/// Says where the time of a batch went: `RUST_LOG=turbo_gpu::timing=trace`. Every dispatch waits for the one before, so
+/// that the sum is more than the batch takes otherwise.
+fn trace(times: &[(&'static str, f64)]) {
+    let mut by_label: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
+    for &(label, ns) in times {
+        let entry = by_label.entry(label).or_default();
+        entry.0 += 1;
+        entry.1 += ns / 1e3;
+    }
+    for (label, (count, us)) in by_label {
+        tracing::trace!(target: "turbo_gpu::timing", "{us:9.1} us, {count:4} of {label}");
     }
 }
 

@@ -3,6 +3,7 @@
 use turbo_backend::plan::Activation;
 use turbo_wgsl::ops::{gated_codes, norm_codes, quantise};
 use turbo_wgsl::params::{GatedCodesParams, NormCodesParams, QuantiseParams};
+use turbo_wgsl::{Kernel, Variant};
 
 use crate::buffer::{Bind, Buffer};
 use crate::error::GpuError;
@@ -17,6 +18,8 @@ pub struct Codes {
     pub(super) heads: Buffer<[f32; 4]>,
     /// Values that there is room for.
     room: usize,
+    /// Whether lanes of a subgroup may share a unit.
+    subgroups: bool,
 }
 
 impl Codes {
@@ -28,7 +31,21 @@ impl Codes {
         let units = values.div_ceil(UNIT);
         // Two planes of i8.
         let codes = gpu.buffer("activation codes", units * UNIT / 2)?;
-        Ok(Self { codes, heads: gpu.buffer("activation scales", units)?, room: units * UNIT })
+        Ok(Self { codes, heads: gpu.buffer("activation scales", units)?, room: units * UNIT, subgroups: true })
+    }
+
+    /// The same made by kernels without subgroups, whatever the device can do.
+    #[must_use]
+    pub fn without_subgroups(self) -> Self {
+        Self { subgroups: false, ..self }
+    }
+
+    /// The variant of a kernel, of those called `name`, that suits `gpu`, and how many invocations it has for a unit.
+    fn lanes(&self, gpu: &Gpu, kernel: &'static Kernel, name: &str) -> Result<(&'static Variant, u32), GpuError> {
+        let lanes = if name.is_empty() { "subgroup".to_owned() } else { format!("{name},subgroup") };
+        let names = [lanes.as_str(), name];
+        let variant = gpu.pick(kernel, if self.subgroups { &names } else { &names[1..] })?;
+        Ok((variant, if variant.name.ends_with("subgroup") { 8 } else { 1 }))
     }
 
     /// Vectors before the finer plane of wide codes.
@@ -54,7 +71,10 @@ impl Codes {
         let bindings = quantise::Bindings { x, codes: self.codes.bind(), heads: self.heads.bind() };
         match params.units {
             0 => Ok(()),
-            units => recorder.dispatch(quantise::PLAIN, bindings, &params, Grid::items(units, 64)),
+            units => {
+                let (variant, lanes) = self.lanes(recorder.gpu(), &quantise::KERNEL, "")?;
+                recorder.dispatch(variant, bindings, &params, Grid::items(units * lanes, 64))
+            }
         }
     }
 
@@ -81,7 +101,8 @@ impl Codes {
         }
         let params = NormCodesParams { runs, cols, eps, fine_plane: self.fine_plane(wide) };
         let bindings = norm_codes::Bindings { x, weight, codes: self.codes.bind(), heads: self.heads.bind() };
-        recorder.dispatch(norm_codes::PLAIN, bindings, &params, Grid::linear(runs))
+        let (variant, _) = self.lanes(recorder.gpu(), &norm_codes::KERNEL, "")?;
+        recorder.dispatch(variant, bindings, &params, Grid::linear(runs))
     }
 
     /// Records the rounding of activation(gate) * up for `values` values, a multiple of 32.
@@ -101,14 +122,17 @@ impl Codes {
             return Err(recorder.gpu().call("ops/gated_codes", reason));
         }
         let params = GatedCodesParams { units: (values / UNIT) as u32, fine_plane: self.fine_plane(wide) };
-        let variant = match activation {
-            Activation::Silu => gated_codes::SILU,
-            Activation::GeluTanh => gated_codes::GELU_TANH,
+        let name = match activation {
+            Activation::Silu => "silu",
+            Activation::GeluTanh => "gelu_tanh",
         };
         let bindings = gated_codes::Bindings { gate, up, codes: self.codes.bind(), heads: self.heads.bind() };
         match params.units {
             0 => Ok(()),
-            units => recorder.dispatch(variant, bindings, &params, Grid::items(units, 64)),
+            units => {
+                let (variant, lanes) = self.lanes(recorder.gpu(), &gated_codes::KERNEL, name)?;
+                recorder.dispatch(variant, bindings, &params, Grid::items(units * lanes, 64))
+            }
         }
     }
 

@@ -1,5 +1,9 @@
 //! Norms, rotary embedding, activations.
 
+use turbo_gpu::matmul::Codes;
+use turbo_gpu::{Gpu, GpuError};
+use turbo_wgsl::Variant;
+
 pub(crate) mod add_scaled;
 pub(crate) mod embed;
 pub(crate) mod embed_float;
@@ -14,3 +18,9 @@ pub(crate) mod rope;
 pub(crate) mod scale;
 pub(crate) mod select_rows;
 pub(crate) mod soft_cap;
+
+/// Room for `values` codes, made with subgroups if `variant` does it with them.
+fn codes_of(gpu: &Gpu, variant: &Variant, values: usize) -> Result<Codes, GpuError> {
+    let codes = Codes::new(gpu, values)?;
+    Ok(if variant.name.ends_with("subgroup") { codes } else { codes.without_subgroups() })
+}

@@ -1,10 +1,10 @@
 //! `ops/norm_codes` against its twin.
 
 use turbo_cpu::ops::norm_codes::norm_codes;
-use turbo_gpu::matmul::Codes;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
+use super::codes_of;
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `ops/norm_codes`.
@@ -15,12 +15,12 @@ impl Parity for NormCodes {
         &turbo_wgsl::ops::norm_codes::KERNEL
     }
 
-    fn run(&self, gpu: &Gpu, _: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         for (runs, cols, wide) in [(1, 32, false), (3, 256, true), (2, 5120, false), (1, 8224, true)] {
             let mut inputs = Inputs::new(cols as u64);
             let (x, weight) = (inputs.normals(runs * cols), inputs.normals(cols));
             let (from, factors) = (gpu.upload("x", &x)?, gpu.upload("weight", &weight)?);
-            let codes = Codes::new(gpu, runs * cols)?;
+            let codes = codes_of(gpu, variant, runs * cols)?;
             let mut recorder = gpu.recorder("norm_codes");
             let (binds, shape) = ((from.bind(), factors.bind()), (runs as u32, cols as u32));
             codes.record_normed(&mut recorder, binds, shape, 1e-6, wide)?;
