@@ -1,11 +1,11 @@
 //! Norms, rotary embedding, activations: `wgsl/kernels/ops`.
 
 use turbo_backend::plan::{Activation, RopeStyle};
-use turbo_wgsl::ops;
 use turbo_wgsl::params::{
     AddScaledParams, EmbedFloatParams, EmbedParams, GatedActParams, NormRopeParams, RmsNormParams, RopeParams,
     ScaleParams, SelectRowsParams, SoftCapParams,
 };
+use turbo_wgsl::{Variant, ops};
 
 use crate::buffer::Bind;
 use crate::error::GpuError;
@@ -105,6 +105,22 @@ impl Rope {
         norm: &HeadNorm<'_>,
         x: Bind<'_>,
     ) -> Result<(), GpuError> {
+        let variant = recorder.gpu().pick(&ops::norm_rope::KERNEL, &["subgroup", ""])?;
+        self.record_normed_with(recorder, factors, norm, x, variant)
+    }
+
+    /// Like [`Rope::record_normed`], with this variant.
+    ///
+    /// # Errors
+    /// As [`Rope::record`].
+    pub fn record_normed_with(
+        &self,
+        recorder: &mut Recorder<'_>,
+        factors: Bind<'_>,
+        norm: &HeadNorm<'_>,
+        x: Bind<'_>,
+        variant: &'static Variant,
+    ) -> Result<(), GpuError> {
         let Self { tokens, heads, head_dim, pairs, style } = *self;
         let values = u64::from(tokens) * u64::from(heads * head_dim);
         let angles = 2 * u64::from(tokens) * u64::from(pairs);
@@ -125,7 +141,7 @@ impl Rope {
             neox: (style == RopeStyle::Neox).into(),
         };
         let bindings = ops::norm_rope::Bindings { factors, weight: norm.weight, x };
-        recorder.dispatch(ops::norm_rope::PLAIN, bindings, &params, Grid::linear(params.runs.div_ceil(8)))
+        recorder.dispatch(variant, bindings, &params, Grid::linear(params.runs.div_ceil(8)))
     }
 
     /// Rotates the heads of `x` in place; `factors` holds, per token, `pairs` cosines and as many sines.

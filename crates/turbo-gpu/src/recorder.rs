@@ -215,11 +215,29 @@ impl<'a> Recorder<'a> {
         range: Range<usize>,
         to: &ReadBack<T>,
     ) -> Result<(), GpuError> {
-        if range.len() > to.len() || range.end > from.len() {
-            let reason = format!("values {range:?} of a buffer of {} do not fit {}", from.len(), to.len());
+        self.copy_words(from, range, to, 0)
+    }
+
+    /// Adds a copy of `range` of `from` to `to`, from its value `first` on; values of both are of one size.
+    ///
+    /// # Errors
+    /// Values beyond an end, or not on four bytes.
+    pub fn copy_words<T: Pod, U: Pod>(
+        &mut self,
+        from: &Buffer<T>,
+        range: Range<usize>,
+        to: &ReadBack<U>,
+        first: usize,
+    ) -> Result<(), GpuError> {
+        if first + range.len() > to.len() || range.end > from.len() || size_of::<T>() != size_of::<U>() {
+            let reason = format!(
+                "values {range:?} of a buffer of {} do not fit {} from {first} on, or are of another size",
+                from.len(),
+                to.len()
+            );
             return Err(self.gpu.call("copy_out", reason));
         }
-        self.copy_raw("copy_out", (&from.raw, range.start), (&to.raw, 0), range.len(), size_of::<T>())
+        self.copy_raw("copy_out", (&from.raw, range.start), (&to.raw, first), range.len(), size_of::<T>())
     }
 
     /// Adds a copy of `range` of `from` to `to`, from value `first` on.

@@ -9,7 +9,9 @@
 // twin: crates/turbo-cpu/src/ops/norm_rope.rs
 
 #import grid
+#ifndef SUBGROUP
 #import run_factor LANES=32
+#endif
 
 struct NormRopeParams {
     runs: u32,
@@ -25,12 +27,34 @@ struct NormRopeParams {
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;
 #params NormRopeParams
 
+#ifdef SUBGROUP
+// The factor of the head that starts at value `at`; 32 neighbouring lanes have it.
+fn run_factor(at: u32, t: u32) -> f32 {
+    var square = 0.0;
+    for (var i = t % 32u; i < params.cols; i += 32u) {
+        square += x[at + i] * x[at + i];
+    }
+#repeat S 5
+    square += subgroupShuffleXor(square, 1u << S);
+#end
+    return 1.0 / sqrt(square / f32(params.cols) + params.eps);
+}
+#endif
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
+#ifdef SUBGROUP
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let t = subgroup * subgroup_size + lane;
+#else
     @builtin(local_invocation_index) t: u32,
 ) {
+#endif
     let run = linear_workgroup(id, size) * 8u + t / 32u;
     let at = min(run, params.runs - 1u) * params.cols;
     let factor = run_factor(at, t);

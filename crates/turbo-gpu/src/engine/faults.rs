@@ -17,8 +17,8 @@ pub(super) struct Faults {
     kv: Buffer<u32>,
     /// A word for every query head of a batch.
     queries: Buffer<u32>,
-    kv_read: ReadBack<u32>,
-    query_read: ReadBack<u32>,
+    /// Query heads of a token.
+    heads: usize,
 }
 
 impl Faults {
@@ -29,10 +29,9 @@ impl Faults {
         });
         let queries = max_batch * heads.max().unwrap_or(1);
         Ok(Self {
+            heads: queries / max_batch.max(1),
             kv: gpu.buffer("K/V faults", plan.steps.len())?,
             queries: gpu.buffer("query faults", queries)?,
-            kv_read: gpu.read_back("K/V faults", plan.steps.len())?,
-            query_read: gpu.read_back("query faults", queries)?,
         })
     }
 
@@ -46,16 +45,26 @@ impl Faults {
         self.queries.bind()
     }
 
-    pub(super) fn copy_out(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
-        recorder.copy_out(&self.kv, 0..self.kv.len(), &self.kv_read)?;
-        recorder.copy_out(&self.queries, 0..self.queries.len(), &self.query_read)
+    /// Words that a batch of so many tokens leaves to be read.
+    pub(super) fn words(&self, tokens: usize) -> usize {
+        self.kv.len() + tokens * self.heads
     }
 
-    /// Reads what was copied; clears the words if there was something.
-    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan, batch: &Batch) -> Result<(), BackendError> {
+    /// Copies those words to the start of `to`.
+    pub(super) fn copy_out(
+        &self,
+        recorder: &mut Recorder<'_>,
+        tokens: usize,
+        to: &ReadBack<u32>,
+    ) -> Result<(), GpuError> {
+        recorder.copy_words(&self.kv, 0..self.kv.len(), to, 0)?;
+        recorder.copy_words(&self.queries, 0..tokens * self.heads, to, self.kv.len())
+    }
+
+    /// Looks at what was copied; clears the words if there was something.
+    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan, batch: &Batch, words: &[u32]) -> Result<(), BackendError> {
         let fail = |error| backend_error(gpu, error);
-        let kv = gpu.read(&self.kv_read).map_err(fail)?;
-        let queries = gpu.read(&self.query_read).map_err(fail)?;
+        let (kv, queries) = words.split_at(self.kv.len().min(words.len()));
         let kv_fault = kv.iter().enumerate().find_map(|(step, &word)| Some((step, KvFault::from_word(word)?)));
         let query = queries.iter().position(|&word| word != 0);
         if kv_fault.is_none() && query.is_none() {

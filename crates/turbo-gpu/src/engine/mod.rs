@@ -55,7 +55,8 @@ pub struct GpuEngine {
     ways: Ways,
     key_biases: KeyBiases,
     faults: Faults,
-    logits: Option<ReadBack<f32>>,
+    /// Takes faults and logits of a batch.
+    results: Option<ReadBack<u32>>,
 }
 
 impl GpuEngine {
@@ -98,7 +99,7 @@ impl GpuEngine {
             ways: Ways::new(),
             key_biases,
             faults,
-            logits: None,
+            results: None,
             gpu,
         })
     }
@@ -113,8 +114,9 @@ impl GpuEngine {
         let biased = self.key_biases.any();
         self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased).map_err(fail)?;
         let n = batch.wanted.len() * self.plan.n_vocab;
-        if self.logits.as_ref().is_none_or(|to| to.len() < n) {
-            self.logits = Some(gpu.read_back("logits", n).map_err(fail)?);
+        let faults = self.faults.words(batch.tokens.len());
+        if self.results.as_ref().is_none_or(|to| to.len() < faults + n) {
+            self.results = Some(gpu.read_back("results", faults + n).map_err(fail)?);
         }
         let mut recorder = gpu.recorder("forward");
         let traced = tracing::enabled!(target: "turbo_gpu::timing", tracing::Level::TRACE);
@@ -122,20 +124,17 @@ impl GpuEngine {
             recorder = recorder.with_timing().map_err(fail)?;
         }
         self.record(&mut recorder, batch).map_err(fail)?;
-        self.faults.copy_out(&mut recorder).map_err(fail)?;
-        if let Some(to) = self.logits.as_ref().filter(|_| n > 0) {
-            recorder.copy_out(&self.values[self.plan.logits.0 as usize], 0..n, to).map_err(fail)?;
-        }
+        let Some(results) = &self.results else { return Ok(()) };
+        self.faults.copy_out(&mut recorder, batch.tokens.len(), results).map_err(fail)?;
+        recorder.copy_words(&self.values[self.plan.logits.0 as usize], 0..n, results, faults).map_err(fail)?;
         if traced {
             trace(&recorder.submit_timed().map_err(fail)?);
         } else {
             recorder.submit().map_err(fail)?;
         }
-        self.faults.check(&gpu, &self.plan, batch)?;
-        if let Some(from) = self.logits.as_ref().filter(|_| n > 0) {
-            let rows = gpu.read(from).map_err(fail)?;
-            logits.extend_from_slice(&rows[..n]);
-        }
+        let words = gpu.read(results).map_err(fail)?;
+        self.faults.check(&gpu, &self.plan, batch, &words[..faults])?;
+        logits.extend_from_slice(bytemuck::cast_slice(&words[faults..faults + n]));
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ impl Parity for NormRope {
         &turbo_wgsl::ops::norm_rope::KERNEL
     }
 
-    fn run(&self, gpu: &Gpu, _: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
+    fn run(&self, gpu: &Gpu, variant: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         for (style, tokens, heads, head_dim, pairs) in [
             (RopeStyle::Neox, 1, 40, 128, 64),
             (RopeStyle::Neox, 5, 3, 80, 16),
@@ -36,7 +36,7 @@ impl Parity for NormRope {
             let (tokens, pairs) = (tokens as u32, pairs as u32);
             let call = ops::Rope { tokens, heads: heads as u32, head_dim: head_dim as u32, pairs, style };
             let norm = ops::HeadNorm { weight: with_weight.bind(), eps: 1e-6 };
-            call.record_normed(&mut recorder, factors.bind(), &norm, to.bind())?;
+            call.record_normed_with(&mut recorder, factors.bind(), &norm, to.bind(), variant)?;
             recorder.submit()?;
             norm_rope(&mut x, &weight, 1e-6, &angles, style, heads);
             tally.compare_values(&gpu.download(&to, 0..x.len())?, &x, row);
