@@ -282,6 +282,25 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// Hands what is recorded so far to the device, which begins with it while more is recorded. Not while times are
+    /// taken: those are read at the end.
+    ///
+    /// # Errors
+    /// Something recorded is invalid; the device failed or was lost.
+    pub fn flush(&mut self) -> Result<(), GpuError> {
+        if self.timing.is_some() {
+            return Ok(());
+        }
+        self.end_pass();
+        let gpu = self.gpu;
+        let descriptor = wgpu::CommandEncoderDescriptor { label: Some(&self.label) };
+        let encoder = std::mem::replace(&mut self.encoder, gpu.device.create_command_encoder(&descriptor));
+        Ring::write(&gpu.queue, &self.pages);
+        gpu.queue.submit([encoder.finish()]);
+        lock(&gpu.ring).give_back(&mut self.pages);
+        gpu.check()
+    }
+
     /// Hands everything to the device and returns without waiting.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod weights;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, PoolId};
@@ -123,6 +124,7 @@ impl GpuEngine {
         if traced {
             recorder = recorder.with_timing().map_err(fail)?;
         }
+        let started = Instant::now();
         self.record(&mut recorder, batch).map_err(fail)?;
         let Some(results) = &self.results else { return Ok(()) };
         self.faults.copy_out(&mut recorder, batch.tokens.len(), results).map_err(fail)?;
@@ -132,7 +134,15 @@ impl GpuEngine {
         } else {
             recorder.submit().map_err(fail)?;
         }
+        let submitted = started.elapsed();
         let words = gpu.read(results).map_err(fail)?;
+        tracing::debug!(
+            target: "turbo_gpu::timing",
+            "{} tokens: recorded and submitted in {:.2} ms, done after {:.2} ms",
+            batch.tokens.len(),
+            submitted.as_secs_f64() * 1e3,
+            started.elapsed().as_secs_f64() * 1e3
+        );
         self.faults.check(&gpu, &self.plan, batch, &words[..faults])?;
         logits.extend_from_slice(bytemuck::cast_slice(&words[faults..faults + n]));
         Ok(())

@@ -16,6 +16,10 @@ use crate::matmul::{Input, MatVec};
 use crate::ops;
 use crate::recorder::Recorder;
 
+/// Steps after which the device is first given something to do, and from then on.
+const FIRST_FLUSH: usize = 24;
+const FLUSH: usize = 128;
+
 /// State of a recording.
 struct Recording {
     /// Rows that steps work on now.
@@ -30,9 +34,13 @@ impl GpuEngine {
     /// Records all steps.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, batch: &Batch) -> Result<(), GpuError> {
         let mut now = Recording { rows: batch.tokens.len(), coded: None, selected: None };
-        for op in &self.ops {
+        for (count, op) in self.ops.iter().enumerate() {
             if now.rows == 0 {
                 break;
+            }
+            // The device starts on a few steps while the host records the rest.
+            if count == FIRST_FLUSH || count % FLUSH == FLUSH - 1 {
+                recorder.flush()?;
             }
             match *op {
                 Op::Step(index) => self.step(recorder, batch, index, &mut now)?,
