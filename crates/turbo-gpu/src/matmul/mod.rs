@@ -1,7 +1,11 @@
 //! Products of weights with activations.
 
 mod codes;
+mod halves;
 mod matvec;
+mod tiles;
 
 pub use codes::Codes;
+pub use halves::Halves;
 pub use matvec::{Input, MatVec, type_name};
+pub use tiles::{Tiles, TilesInput, has_half_tiles};
