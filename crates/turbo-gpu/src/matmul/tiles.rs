@@ -86,6 +86,11 @@ pub fn has_half_tiles(gpu: &Gpu) -> bool {
     half_variant(gpu, "f16", (1, 1)).is_ok()
 }
 
+/// Most tokens for which products by [`MatVec`] are faster than by [`Tiles`] on `gpu` (docs/perf/gpu.md).
+pub fn few_tokens(_gpu: &Gpu) -> u32 {
+    16
+}
+
 impl Tiles<'_> {
     /// Records the product.
     ///
