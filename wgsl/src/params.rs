@@ -494,7 +494,7 @@ pub struct TilesHalfParams {
     pub rows: u32,
     /// Number of tokens.
     pub tokens: u32,
-    /// Vectors of four f16 from token to token in x, a multiple of 16.
+    /// Vectors of four f16 from token to token in x, a multiple of 32.
     pub x_row: u32,
     /// Place of the first row among the outputs of a token.
     pub first_row: u32,

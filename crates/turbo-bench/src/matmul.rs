@@ -2,7 +2,7 @@
 //! weights.
 
 use turbo_gguf::GgmlType;
-use turbo_gpu::matmul::{Codes, Halves, Input, MatVec, Tiles, TilesInput, has_half_tiles};
+use turbo_gpu::matmul::{Codes, Halves, Input, MatVec, Tiles, TilesInput, half_variant, has_half_tiles};
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Buffer, Gpu, GpuError, Recorder};
 use turbo_parity::Inputs;
@@ -22,7 +22,7 @@ const SHAPES: [(usize, usize); 3] = [(17_408, 5120), (5120, 17_408), (5120, 5120
 const QUICK_SHAPES: [(usize, usize); 1] = [(128, 256)];
 
 /// Tokens of the products by `matvec`.
-const FEW: [usize; 4] = [1, 8, 16, 32];
+const FEW: [usize; 4] = [1, 32, 16, 64];
 
 /// Tokens of the products by tiles.
 const MANY: [usize; 5] = [16, 32, 64, 128, 512];
@@ -31,7 +31,7 @@ pub(crate) fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let quick = bench.options.quick;
     for ty in TYPES {
         for &shape in if quick { &QUICK_SHAPES[..] } else { &SHAPES[..] } {
-            let (few, many) = if quick { (&FEW[..1], &MANY[1..2]) } else { (&FEW[..], &MANY[..]) };
+            let (few, many) = if quick { (&FEW[..2], &MANY[1..2]) } else { (&FEW[..], &MANY[..]) };
             products(bench, ty, shape, few, many)?;
         }
     }
@@ -114,13 +114,12 @@ fn kernel(ty: GgmlType, form: Form) -> &'static Kernel {
 }
 
 /// Name of the variant that is measured.
-fn variant_name(ty: GgmlType, form: Form, tokens: usize) -> String {
+fn variant_name(gpu: &Gpu, ty: GgmlType, form: Form, (rows, tokens): (usize, usize)) -> String {
     match (form, tokens) {
         (Form::Few, 1) => format!("{ty},t1"),
         (Form::Few, _) => format!("{ty},t8"),
         (Form::Many, _) => ty.to_string(),
-        (Form::Halves, ..=64) => format!("{ty},coop16,t64r128"),
-        (Form::Halves, _) => format!("{ty},coop16"),
+        (Form::Halves, _) => half_variant(gpu, ty, (rows as u32, tokens as u32)).map_or("", |v| v.name).to_owned(),
     }
 }
 
@@ -136,7 +135,7 @@ fn products(
     for (form, tokens) in [(Form::Few, few), (Form::Many, many), (Form::Halves, many)] {
         let kernel = kernel(ty, form);
         for &tokens in tokens {
-            let Some(chosen) = kernel.variant(&variant_name(ty, form, tokens)) else { continue };
+            let Some(chosen) = kernel.variant(&variant_name(gpu, ty, form, (rows, tokens))) else { continue };
             let variants = if form == Form::Halves { bench.variants(kernel, ty.name(), chosen) } else { vec![chosen] };
             let runs = |v: &&'static Variant| gpu.capabilities().unmet(v).is_none();
             wanted.extend(variants.into_iter().filter(runs).map(|variant| (form, variant, tokens)));

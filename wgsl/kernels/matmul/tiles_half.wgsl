@@ -3,7 +3,7 @@
 // memory, params.factor times as large, so that none is too large or too small for it.
 //
 // weights: rows of params.row_words words, in the layout of turbo_gpu::weights
-// x: per token params.x_row vectors of four f16, a multiple of 16, zeros behind the last column (matmul/halves)
+// x: per token params.x_row vectors of four f16, a multiple of 32, zeros behind the last column (matmul/halves)
 // token_scales: a value per token, what x is multiplied with
 // bias: a value per row of the matrix (params.bias = 1), else not read
 // out: params.out_row values from token to token
@@ -42,6 +42,16 @@ struct TilesHalfParams {
 // Sums of a fragment of every subgroup on their way out.
 var<workgroup> sums: array<f32, 8 * FRAGMENT * FRAGMENT>;
 
+// The unit of a step that an invocation reads; behind the last it reads that again, where x has zeros.
+fn unit_of(step: u32, t: u32) -> u32 {
+    return min(2u * step + t % 2u, params.units - 1u);
+}
+
+// Where a token starts in x; behind the last it is the last again, of which nothing is stored.
+fn x_row(token: u32) -> u32 {
+    return min(token, params.tokens - 1u) * params.x_row;
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -55,34 +65,38 @@ fn main(
     let first_row = (workgroup / token_tiles) * ROWS;
     // A workgroup beyond the last rows does the last again and stores nothing: naga sees no uniform control flow, which
     // cooperative matrices need, behind a return.
-    // Every invocation keeps the next 64 columns in registers, while the matrices of the last are multiplied.
+    // Every invocation keeps the next DEPTH times 64 columns in registers, while the matrices of the last are multiplied.
     let base = min(first_row + (t / 2u) % ROWS, params.rows - 1u) * params.row_words;
     let steps = params.x_row / 16u;
-    var unit = min(t % 2u, params.units - 1u);
-    var raw = raw_unit(base, unit);
-    var values: array<vec4<f16>, TOKENS / 16>;
+    var raw: array<RawUnit, DEPTH>;
+    var values: array<vec4<f16>, DEPTH * TOKENS / 16>;
+#repeat P DEPTH
+    raw[P] = raw_unit(base, unit_of(P, t));
 #repeat V TOKENS / 16
-    values[V] = x[min(first_token + t / 16u + 16u * V, params.tokens - 1u) * params.x_row + t % 16u];
+    values[P * (TOKENS / 16) + V] = x[x_row(first_token + t / 16u + 16u * V) + 16u * P + t % 16u];
+#end
 #end
     let token_at = (subgroup / 4u) * (TOKENS / 2u);
     let row_at = (subgroup % 4u) * (ROWS / 4u);
     var acc: array<MATRIX<f32, C>, TOKEN_PARTS * ROW_PARTS>;
-    for (var step = 1u; step <= steps; step++) {
+    for (var step = 0u; step < steps; step += DEPTH) {
+#repeat P DEPTH
         workgroupBarrier();
 #repeat V TOKENS / 16
-        store_token((t / 16u + 16u * V) * STRIDE + t % 16u, values[V]);
+        store_token((t / 16u + 16u * V) * STRIDE + t % 16u, values[P * (TOKENS / 16) + V]);
 #end
         if t < 2u * ROWS {
-            store_unit(decoded_unit(raw, unit), (t / 2u) * STRIDE + (t % 2u) * 8u);
+            store_unit(decoded_unit(raw[P], unit_of(step + P, t)), (t / 2u) * STRIDE + (t % 2u) * 8u);
         }
         workgroupBarrier();
-        // In the last step this reads once more what is not used.
-        let next = min(step, steps - 1u);
-        unit = min(2u * next + t % 2u, params.units - 1u);
-        raw = raw_unit(base, unit);
+        {
+            // In the last steps this reads once more what is not used.
+            let next = min(step + P + DEPTH, steps - 1u);
+            raw[P] = raw_unit(base, unit_of(next, t));
 #repeat V TOKENS / 16
-        values[V] = x[min(first_token + t / 16u + 16u * V, params.tokens - 1u) * params.x_row + 16u * next + t % 16u];
+            values[P * (TOKENS / 16) + V] = x[x_row(first_token + t / 16u + 16u * V) + 16u * next + t % 16u];
 #end
+        }
 #repeat K 64 / FRAGMENT
         {
             var a: array<MATRIX<f16, A>, TOKEN_PARTS>;
@@ -102,6 +116,7 @@ fn main(
             }
 #end
         }
+#end
 #end
     }
 #repeat I TOKEN_PARTS

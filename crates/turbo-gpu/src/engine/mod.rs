@@ -19,7 +19,7 @@ use turbo_gguf::GgufFile;
 use crate::buffer::{Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::matmul::{Codes, Halves, few_tokens, has_half_tiles};
+use crate::matmul::{Codes, FewTokens, Halves, has_half_tiles};
 use crate::weights::Matrix;
 pub use backend::GpuBackend;
 use batch::{Batch, DeviceBatch};
@@ -48,7 +48,7 @@ pub struct GpuEngine {
     /// On devices with cooperative matrices.
     halves: Option<Halves>,
     /// Most tokens that products take without tiles.
-    few_tokens: u32,
+    few: FewTokens,
     /// Which products take their input in 16 bits.
     wide: Vec<bool>,
     ops: Vec<Op>,
@@ -97,7 +97,7 @@ impl GpuEngine {
             selected,
             codes,
             halves,
-            few_tokens: few_tokens(&gpu),
+            few: FewTokens::of(&gpu),
             batch,
             scratches: Scratches::default(),
             key_biases,

@@ -46,7 +46,7 @@ impl GpuEngine {
                 Op::ProductAdd { product, to } => self.product(recorder, product, Some(to), &mut now)?,
                 Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
                 // Halves are made of the value itself.
-                Op::NormCodes(index) | Op::GatedCodes(index) if self.takes_halves(&now) => {
+                Op::NormCodes(index) | Op::GatedCodes(index) if self.halves.is_some() && now.rows > self.few.codes as usize => {
                     self.step(recorder, batch, index, &mut now)?;
                 }
                 Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,
@@ -208,7 +208,8 @@ impl GpuEngine {
         let (add, out_row) = (added.is_some(), self.width(to));
         let bias = bias.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|vector| vector.bind());
         let out = self.value(now, to);
-        let halves = self.halves.as_ref().filter(|_| self.takes_halves(now));
+        let many = tokens > self.few.for_matrix(matrix);
+        let halves = self.halves.as_ref().filter(|_| many);
         let wanted = match halves {
             Some(_) => Some(Form::Halves),
             None => matrix.is_quantised().then_some(Form::Codes(self.wide[index])),
@@ -225,7 +226,7 @@ impl GpuEngine {
             Some(Form::Codes(wide)) => Input::Codes(&self.codes, wide),
             _ => Input::Float(value),
         };
-        if tokens > self.few_tokens {
+        if many {
             let input = halves.map_or_else(|| input.into(), TilesInput::Halves);
             Tiles { matrix, input, tokens, bias, add, out, out_row }.record(recorder)?;
         } else {
@@ -233,11 +234,6 @@ impl GpuEngine {
         }
         now.changed(to);
         Ok(())
-    }
-
-    /// Whether products of as many tokens as there are now go through cooperative matrices.
-    fn takes_halves(&self, now: &Recording) -> bool {
-        self.halves.is_some() && now.rows > self.few_tokens as usize
     }
 
     fn pool(&self, gpu: &Gpu, run: &Run) -> Result<&Pool, GpuError> {

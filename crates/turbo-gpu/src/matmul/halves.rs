@@ -8,8 +8,8 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
 
-/// Columns of a step of the products: rows of halves are multiples of it.
-const STEP: usize = 64;
+/// Rows of halves are multiples of this: two steps of the products.
+const STEP: usize = 128;
 
 /// Room for some tokens' activations as f16, each token with a scale; input of products through cooperative matrices.
 #[derive(Debug)]

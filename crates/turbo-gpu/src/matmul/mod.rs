@@ -8,4 +8,4 @@ mod tiles;
 pub use codes::Codes;
 pub use halves::Halves;
 pub use matvec::{Input, MatVec, type_name};
-pub use tiles::{Tiles, TilesInput, few_tokens, has_half_tiles};
+pub use tiles::{FewTokens, Tiles, TilesInput, half_variant, has_half_tiles};

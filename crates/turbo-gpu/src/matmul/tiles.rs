@@ -1,7 +1,8 @@
 //! Products for many tokens: `wgsl/kernels/matmul/tiles.wgsl`, `tiles_float.wgsl` and `tiles_half.wgsl`.
 
+use turbo_gguf::GgmlType;
 use turbo_wgsl::params::{TilesFloatParams, TilesHalfParams, TilesParams};
-use turbo_wgsl::{Kernel, Variant, matmul};
+use turbo_wgsl::{Feature, Kernel, Variant, matmul};
 
 use super::matvec::{Input, MatVec};
 use super::{Codes, Halves, type_name};
@@ -55,27 +56,31 @@ pub struct Tiles<'a> {
 
 /// Tokens and rows of a workgroup of `variant`.
 fn tile_of(variant: &Variant) -> (u32, u32) {
-    match variant.name.split_once(",coop").map(|(_, tile)| tile) {
+    match variant.name.split_once(",coop16").map(|(_, tile)| tile) {
         None => TILE,
-        Some("16") => (128, 128),
-        Some("16,t128r64") => (128, 64),
-        Some("16,t64r128") => (64, 128),
-        Some(_) => (64, 64),
+        Some("" | ",d2") => (128, 128),
+        Some(_) => (64, 128),
     }
 }
+
+/// Fewest workgroups that keep a large GPU busy: with fewer, smaller tiles are faster (docs/perf/gpu.md).
+const ENOUGH_WORKGROUPS: u32 = 256;
 
 /// The best tiles of cooperative matrices that `gpu` has for `rows` rows and `tokens` tokens, if it has any.
 ///
 /// # Errors
 /// It has none: the message says what is missing.
-fn half_variant(gpu: &Gpu, ty: &str, (_rows, tokens): (usize, u32)) -> Result<&'static Variant, GpuError> {
-    let sixteen = if tokens > 64 { format!("{ty},coop16") } else { format!("{ty},coop16,t64r128") };
-    let variant = gpu.pick(&matmul::tiles_half::KERNEL, &[&sixteen, &format!("{ty},coop8")])?;
+pub fn half_variant(gpu: &Gpu, ty: GgmlType, (rows, tokens): (u32, u32)) -> Result<&'static Variant, GpuError> {
+    let name = type_name(ty);
+    let enough = tokens.div_ceil(128) * rows.div_ceil(128) >= ENOUGH_WORKGROUPS && tokens > 64;
+    let sixteen = if enough { format!("{name},coop16") } else { format!("{name},coop16,t64") };
+    let variant = gpu.pick(&matmul::tiles_half::KERNEL, &[&sixteen, &format!("{name},coop8")])?;
     // Every subgroup has a place in the tile, so their number must be what the kernel counts on. Metal's are all of 32,
     // although wgpu does not know it.
     let sizes = gpu.capabilities().subgroup.map(|sizes| (sizes.min, sizes.max));
-    if variant.name.contains("coop16") && sizes != Some((32, 32)) {
-        let unmet = format!("its subgroups are of {sizes:?}, of 32 always is needed");
+    if variant.features.contains(&Feature::CoopMatrix16) && sizes != Some((32, 32)) {
+        let (min, max) = sizes.unwrap_or_default();
+        let unmet = format!("its subgroups can be of {min} to {max}, of 32 always is needed");
         return Err(GpuError::Unsupported { device: gpu.name().to_owned(), kernel: variant.label.to_owned(), unmet });
     }
     Ok(variant)
@@ -83,12 +88,28 @@ fn half_variant(gpu: &Gpu, ty: &str, (_rows, tokens): (usize, u32)) -> Result<&'
 
 /// Whether products of many tokens go through cooperative matrices on `gpu`.
 pub fn has_half_tiles(gpu: &Gpu) -> bool {
-    half_variant(gpu, "f16", (1, 1)).is_ok()
+    half_variant(gpu, GgmlType::F16, (1, 1)).is_ok()
 }
 
-/// Most tokens for which products by [`MatVec`] are faster than by [`Tiles`] on `gpu` (docs/perf/gpu.md).
-pub fn few_tokens(_gpu: &Gpu) -> u32 {
-    16
+/// Most tokens for which products by [`MatVec`] are faster than by [`Tiles`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FewTokens {
+    /// With quantised matrices.
+    pub codes: u32,
+    /// With float matrices.
+    pub floats: u32,
+}
+
+impl FewTokens {
+    /// As measured on GPUs with and without cooperative matrices (docs/perf/gpu.md).
+    pub fn of(gpu: &Gpu) -> Self {
+        if has_half_tiles(gpu) { Self { codes: 16, floats: 8 } } else { Self { codes: 48, floats: 32 } }
+    }
+
+    /// For `matrix`.
+    pub fn for_matrix(self, matrix: &Matrix) -> u32 {
+        if matrix.is_quantised() { self.codes } else { self.floats }
+    }
 }
 
 impl Tiles<'_> {
@@ -115,10 +136,10 @@ impl Tiles<'_> {
     /// # Errors
     /// The device can run none.
     pub fn variant(&self, gpu: &Gpu) -> Result<&'static Variant, GpuError> {
-        let name = type_name(self.matrix.ty());
+        let ty = self.matrix.ty();
         match self.input {
-            TilesInput::Halves(_) => half_variant(gpu, name, (self.matrix.rows(), self.tokens)),
-            _ => gpu.pick(self.kernel(), &[name]),
+            TilesInput::Halves(_) => half_variant(gpu, ty, (self.matrix.rows() as u32, self.tokens)),
+            _ => gpu.pick(self.kernel(), &[type_name(ty)]),
         }
     }
 
