@@ -30,8 +30,7 @@ fn products_that_do_not_fit_are_refused() {
     let out = gpu.buffer::<f32>("out", 20 * 4).unwrap();
     let short = gpu.buffer::<f32>("short", 2).unwrap();
     let input = TilesInput::Codes(&codes, true);
-    let good =
-        Tiles { matrix: &quantised, input, tokens: 20, bias: None, add: false, out: out.bind(), out_row: 4 };
+    let good = Tiles { matrix: &quantised, input, tokens: 20, bias: None, add: false, out: out.bind(), out_row: 4 };
     good.record(&mut gpu.recorder("good")).unwrap();
     let refused = |call: Tiles<'_>, kernel: &str, part: &str| {
         let message = call.record(&mut gpu.recorder("refused")).unwrap_err().to_string();

@@ -46,7 +46,9 @@ impl GpuEngine {
                 Op::ProductAdd { product, to } => self.product(recorder, product, Some(to), &mut now)?,
                 Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
                 // Halves are made of the value itself.
-                Op::NormCodes(index) | Op::GatedCodes(index) if self.halves.is_some() && now.rows > self.few.codes as usize => {
+                Op::NormCodes(index) | Op::GatedCodes(index)
+                    if self.halves.is_some() && now.rows > self.few.codes as usize =>
+                {
                     self.step(recorder, batch, index, &mut now)?;
                 }
                 Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,

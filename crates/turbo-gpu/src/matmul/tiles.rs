@@ -1,9 +1,9 @@
 //! Products for many tokens: `wgsl/kernels/matmul/tiles.wgsl`, `tiles_float.wgsl` and `tiles_half.wgsl`.
 
-use turbo_gguf::GgmlType;
 use turbo_wgsl::params::{TilesFloatParams, TilesHalfParams, TilesParams};
-use turbo_wgsl::{Feature, Kernel, Variant, matmul};
+use turbo_wgsl::{Kernel, Variant, matmul};
 
+use super::choice::{half_variant, tile_of};
 use super::matvec::{Input, MatVec};
 use super::{Codes, Halves, type_name};
 use crate::buffer::Bind;
@@ -11,9 +11,6 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
 use crate::weights::{Matrix, MatrixPart};
-
-/// Tokens and rows of a workgroup of the kernels without cooperative matrices.
-const TILE: (u32, u32) = (64, 64);
 
 /// What the matrix is multiplied with.
 #[derive(Clone, Copy, Debug)]
@@ -52,64 +49,6 @@ pub struct Tiles<'a> {
     pub out: Bind<'a>,
     /// Values from token to token, at least the rows of the matrix.
     pub out_row: u32,
-}
-
-/// Tokens and rows of a workgroup of `variant`.
-fn tile_of(variant: &Variant) -> (u32, u32) {
-    match variant.name.split_once(",coop16").map(|(_, tile)| tile) {
-        None => TILE,
-        Some("" | ",d2") => (128, 128),
-        Some(_) => (64, 128),
-    }
-}
-
-/// Fewest workgroups that keep a large GPU busy: with fewer, smaller tiles are faster (docs/perf/gpu.md).
-const ENOUGH_WORKGROUPS: u32 = 256;
-
-/// The best tiles of cooperative matrices that `gpu` has for `rows` rows and `tokens` tokens, if it has any.
-///
-/// # Errors
-/// It has none: the message says what is missing.
-pub fn half_variant(gpu: &Gpu, ty: GgmlType, (rows, tokens): (u32, u32)) -> Result<&'static Variant, GpuError> {
-    let name = type_name(ty);
-    let enough = tokens.div_ceil(128) * rows.div_ceil(128) >= ENOUGH_WORKGROUPS && tokens > 64;
-    let sixteen = if enough { format!("{name},coop16") } else { format!("{name},coop16,t64") };
-    let variant = gpu.pick(&matmul::tiles_half::KERNEL, &[&sixteen, &format!("{name},coop8")])?;
-    // Every subgroup has a place in the tile, so their number must be what the kernel counts on. Metal's are all of 32,
-    // although wgpu does not know it.
-    let sizes = gpu.capabilities().subgroup.map(|sizes| (sizes.min, sizes.max));
-    if variant.features.contains(&Feature::CoopMatrix16) && sizes != Some((32, 32)) {
-        let (min, max) = sizes.unwrap_or_default();
-        let unmet = format!("its subgroups can be of {min} to {max}, of 32 always is needed");
-        return Err(GpuError::Unsupported { device: gpu.name().to_owned(), kernel: variant.label.to_owned(), unmet });
-    }
-    Ok(variant)
-}
-
-/// Whether products of many tokens go through cooperative matrices on `gpu`.
-pub fn has_half_tiles(gpu: &Gpu) -> bool {
-    half_variant(gpu, GgmlType::F16, (1, 1)).is_ok()
-}
-
-/// Most tokens for which products by [`MatVec`] are faster than by [`Tiles`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FewTokens {
-    /// With quantised matrices.
-    pub codes: u32,
-    /// With float matrices.
-    pub floats: u32,
-}
-
-impl FewTokens {
-    /// As measured on GPUs with and without cooperative matrices (docs/perf/gpu.md).
-    pub fn of(gpu: &Gpu) -> Self {
-        if has_half_tiles(gpu) { Self { codes: 16, floats: 8 } } else { Self { codes: 48, floats: 32 } }
-    }
-
-    /// For `matrix`.
-    pub fn for_matrix(self, matrix: &Matrix) -> u32 {
-        if matrix.is_quantised() { self.codes } else { self.floats }
-    }
 }
 
 impl Tiles<'_> {

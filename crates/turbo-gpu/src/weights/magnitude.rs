@@ -9,7 +9,8 @@ use turbo_quant::turbo::exact::f32_from_f16;
 /// Of quantised types only the factors of the blocks are looked at: the largest codes and scales are those that the
 /// type can have.
 pub(super) fn bound(ty: GgmlType, bytes: &[u8]) -> f32 {
-    let floats = |values: &mut dyn Iterator<Item = f32>| values.filter(|v| v.is_finite()).fold(0.0, |a, v| v.abs().max(a));
+    let floats =
+        |values: &mut dyn Iterator<Item = f32>| values.filter(|v| v.is_finite()).fold(0.0, |a, v| v.abs().max(a));
     match ty {
         GgmlType::F32 => floats(&mut bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b))),
         GgmlType::BF16 => floats(&mut bytes.as_chunks::<2>().0.iter().map(|&[a, b]| f32::from_le_bytes([0, 0, a, b]))),

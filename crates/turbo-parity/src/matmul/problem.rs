@@ -62,7 +62,8 @@ impl Problem {
         let cols = if ty.block_values() == 1 { cols - 20 } else { cols.next_multiple_of(ty.block_values()) };
         let mut inputs = Inputs::new((rows * 1000 + cols + tokens) as u64);
         let bytes = weights(ty, rows * cols, &mut inputs);
-        let mut x = if ty.block_values() == 1 { inputs.normals(tokens * cols) } else { coded(tokens * cols, &mut inputs) };
+        let mut x =
+            if ty.block_values() == 1 { inputs.normals(tokens * cols) } else { coded(tokens * cols, &mut inputs) };
         // Tokens of very different size.
         for (token, x) in x.chunks_exact_mut(cols).enumerate() {
             let factor = if token == 0 { 1.0 } else { [1.0, 0.001_953_125, 64.0][token % 3] };
