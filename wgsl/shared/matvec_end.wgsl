@@ -1,5 +1,7 @@
 // The end of a product of TOKENS tokens with 4 rows: adds up the parts of the 32 invocations of every row, and stores.
 
+#import store_sum
+
 var<workgroup> parts: array<f32, TOKENS * 128>;
 
 fn store_rows(sums: array<f32, TOKENS>, first_token: u32, first_row: u32, t: u32) {
@@ -18,13 +20,5 @@ fn store_rows(sums: array<f32, TOKENS>, first_token: u32, first_row: u32, t: u32
     for (var i = 0u; i < 32u; i++) {
         sum += parts[from_part + i];
     }
-    let place = params.first_row + row;
-    if params.bias != 0u {
-        sum += bias[place];
-    }
-    let at = token * params.out_row + place;
-    if params.add != 0u {
-        sum += out[at];
-    }
-    out[at] = sum;
+    store_sum(sum, token, row);
 }

@@ -12,7 +12,12 @@ fn unit_dot(u: Unit, at: u32) -> f32 {
         let fine = params.fine_plane + at * 2u;
         dots = dots * 256 + vec2<i32>(dot_16(u.first, codes[fine]), dot_16(u.second, codes[fine + 1u]));
     }
-    let head = heads[at];
+    return scaled_dots(u, dots, heads[at]);
+}
+
+// The product by the dots of the halves of the codes.
+fn scaled_dots(u: Unit, codes_dots: vec2<i32>, head: vec4<f32>) -> f32 {
+    var dots = codes_dots;
     let sums = head.yz;
 #ifdef OFFSET
     dots -= vec2<i32>(sums) * OFFSET;

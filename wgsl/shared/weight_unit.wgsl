@@ -6,16 +6,14 @@
 // 256 values and two bytes a unit; HALVES where the halves of a unit have their own scales; MINS; SIGNED bytes of scales;
 // TABLE iq4 or mxfp4 where codes are indices of levels; OFFSET subtracted from every code.
 
+#import weight_words
+
 // Codes as bytes (not yet less OFFSET), scales and mins of the halves.
 struct Unit {
     first: vec4<u32>,
     second: vec4<u32>,
     scale: vec2<f32>,
     minimum: vec2<f32>,
-}
-
-fn weight_word(at: u32) -> u32 {
-    return weights[at / 4u][at % 4u];
 }
 
 #ifdef TABLE
@@ -50,55 +48,49 @@ fn half_of(word: u32, odd: u32) -> f32 {
     return select(pair.x, pair.y, odd != 0u);
 }
 
-// Unit `unit` of the row that starts at word `base`, a multiple of 4.
-fn weight_unit(base: u32, unit: u32) -> Unit {
+// What the words of unit `unit` stand for.
+fn decoded_unit(raw: RawUnit, unit: u32) -> Unit {
     var u: Unit;
 #if LOW == 8
-    u.first = weights[base / 4u + unit * 2u];
-    u.second = weights[base / 4u + unit * 2u + 1u];
+    u.first = raw.low;
+    u.second = raw.low_too;
 #endif
 #if LOW == 4
-    let low = weights[base / 4u + unit];
-    u.first = low & vec4<u32>(0x0f0f0f0fu);
-    u.second = (low >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
+    u.first = raw.low & vec4<u32>(0x0f0f0f0fu);
+    u.second = (raw.low >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
 #endif
 #if LOW == 2
-    let both = weights[base / 4u + unit / 2u];
-    let low = select(both.xy, both.zw, (unit & 1u) != 0u);
+    let low = select(raw.low.xy, raw.low.zw, (unit & 1u) != 0u);
     u.first = (vec4<u32>(low.x) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u);
     u.second = (vec4<u32>(low.y) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u);
 #endif
 #if HIGH == 1
-    let high = weight_word(base + params.high_plane + unit);
+    let high = raw.high.x;
     u.first |= ((vec4<u32>(high) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(0x01010101u)) << vec4<u32>(LOW);
     u.second |= ((vec4<u32>(high) >> vec4<u32>(4u, 5u, 6u, 7u)) & vec4<u32>(0x01010101u)) << vec4<u32>(LOW);
 #endif
 #if HIGH == 2
-    let at = base + params.high_plane + unit * 2u;
-    let high = vec2<u32>(weight_word(at), weight_word(at + 1u));
-    u.first |= ((vec4<u32>(high.x) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u)) << vec4<u32>(LOW);
-    u.second |= ((vec4<u32>(high.y) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u)) << vec4<u32>(LOW);
+    u.first |= ((vec4<u32>(raw.high.x) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u)) << vec4<u32>(LOW);
+    u.second |= ((vec4<u32>(raw.high.y) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u)) << vec4<u32>(LOW);
 #endif
 #ifdef TABLE
     u.first = level_bytes_4(u.first);
     u.second = level_bytes_4(u.second);
 #endif
-    let scales = base + params.scales;
 #if SCALES == 1
-    u.scale = vec2<f32>(half_of(weight_word(scales + unit / 2u), unit & 1u));
+    u.scale = vec2<f32>(half_of(raw.scales.x, unit & 1u));
 #endif
 #if SCALES == 2
-    let pair = unpack2x16float(weight_word(scales + unit));
+    let pair = unpack2x16float(raw.scales.x);
     u.scale = vec2<f32>(pair.x);
     u.minimum = vec2<f32>(-pair.y);
 #endif
 #if SCALES == 3
-    u.scale = vec2<f32>(bitcast<f32>((weight_word(scales + unit / 2u) >> ((unit & 1u) * 16u)) << 16u));
+    u.scale = vec2<f32>(bitcast<f32>((raw.scales.x >> ((unit & 1u) * 16u)) << 16u));
 #endif
 #if SCALES == 4
-    let group = scales + (unit / 8u) * 5u;
-    let factors = unpack2x16float(weight_word(group));
-    let bytes = weight_word(group + 1u + (unit % 8u) / 2u) >> ((unit & 1u) * 16u);
+    let factors = unpack2x16float(raw.scales.x);
+    let bytes = raw.scales.y >> ((unit & 1u) * 16u);
 #ifdef SIGNED
     let small = vec2<f32>(vec2<i32>(i32(bytes << 24u), i32(bytes << 16u)) >> vec2<u32>(24u));
 #else
@@ -121,4 +113,9 @@ fn weight_unit(base: u32, unit: u32) -> Unit {
 #endif
 #endif
     return u;
+}
+
+// Unit `unit` of the row that starts at word `base`, a multiple of 4.
+fn weight_unit(base: u32, unit: u32) -> Unit {
+    return decoded_unit(raw_unit(base, unit), unit);
 }

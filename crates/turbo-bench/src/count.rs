@@ -64,6 +64,12 @@ pub(crate) fn decode(side: &SideLayout, tokens: usize) -> Count {
     head.times(side.n_heads).plus(Count { bytes: 4, ops: 0 }).times(tokens)
 }
 
+/// A product of a matrix of `matrix_bytes` bytes with some tokens in f32.
+pub(crate) fn product(matrix_bytes: u64, (rows, cols): (usize, usize), tokens: usize) -> Count {
+    let ends = 4 * tokens * (rows + cols);
+    Count { bytes: matrix_bytes + ends as u64, ops: 2 * (rows * cols * tokens) as u64 }
+}
+
 /// What attention of one query token over one sequence does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttentionCount<'a> {
@@ -141,6 +147,11 @@ mod tests {
         assert_eq!(turbo4, Count { bytes: 3 * (8 * (512 + 66) + 4), ops: 24 * 128 * (7 + 4 + 7) });
         assert_eq!(encode(&side(KvType::F16), 1).bytes, 8 * (512 + 256) + 4);
         assert_eq!(decode(&side(KvType::Q8_0), 1).bytes, 8 * (512 + 128 + 8) + 4);
+    }
+
+    #[test]
+    fn a_product_reads_the_matrix_once() {
+        assert_eq!(product(100, (3, 5), 2), Count { bytes: 100 + 64, ops: 60 });
     }
 
     #[test]

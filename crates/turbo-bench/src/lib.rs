@@ -11,6 +11,7 @@ mod clock;
 mod count;
 mod error;
 mod kv;
+mod matmul;
 mod options;
 mod report;
 mod stream;
@@ -33,5 +34,6 @@ pub fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&BenchRow
     stream::measure(&mut bench)?;
     kv::measure(&mut bench)?;
     attention::measure(&mut bench)?;
+    matmul::measure(&mut bench)?;
     bench.finish()
 }

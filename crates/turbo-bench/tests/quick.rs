@@ -17,6 +17,10 @@ const MEASURED: &[&str] = &[
     "attention/attention_combine",
     "attention/attention_combine_f16",
     "attention",
+    "matmul/matvec",
+    "matmul/matvec_float",
+    "matmul/tiles",
+    "matmul/tiles_float",
 ];
 
 fn open_all() -> Vec<Gpu> {

@@ -56,9 +56,14 @@ impl Tally {
 
     /// Adds one case of a bounded kernel: vectors of `width` values from the device and from the twin.
     pub fn compare_values(&mut self, got: &[f32], want: &[f32], width: usize) {
+        self.compare_doubles(got, &want.iter().map(|&w| f64::from(w)).collect::<Vec<_>>(), width);
+    }
+
+    /// The same where the twin has f64.
+    pub fn compare_doubles(&mut self, got: &[f32], want: &[f64], width: usize) {
         self.cases += 1;
         self.vectors += (want.len() / width) as u64;
-        self.add_error(got, &want.iter().map(|&w| f64::from(w)).collect::<Vec<_>>());
+        self.add_error(got, want);
     }
 
     /// Adds values to the error against float64.

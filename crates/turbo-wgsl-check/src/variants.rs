@@ -138,21 +138,64 @@ struct KernelEntry {
     limits: LimitsEntry,
 }
 
-/// Reads the table: one entry `[family.kernel]` per kernel, with `class`, and variants as the product of its axes.
+/// The table: axes that kernels share, by name, and kernels by family and name.
+#[derive(Deserialize)]
+struct Table {
+    #[serde(default)]
+    axes: BTreeMap<String, toml::Table>,
+    #[serde(flatten)]
+    families: BTreeMap<String, BTreeMap<String, KernelEntry>>,
+}
+
+/// Reads the table: one entry `[family.kernel]` per kernel, with `class`, and variants as the product of its axes. An axis
+/// `use = "name"`, or a list of names, has the options of `[axes.name]`, before its own.
 ///
 /// # Errors
-/// TOML that does not parse, unknown keys, two variants of the same name.
+/// TOML that does not parse, unknown keys, an axis that is not there, two variants of the same name.
 pub fn parse_variants(text: &str) -> Result<Vec<KernelSpec>, CheckError> {
-    let families: BTreeMap<String, BTreeMap<String, KernelEntry>> =
+    let Table { axes, families } =
         toml::from_str(text).map_err(|e| CheckError::Table(e.to_string().trim_end().to_owned()))?;
     let mut kernels = Vec::new();
     for (family, entries) in families {
-        for (name, entry) in entries {
-            let variants = product(&format!("{family}.{name}"), &entry)?;
+        for (name, mut entry) in entries {
+            let kernel = format!("{family}.{name}");
+            for axis in &mut entry.axis {
+                *axis = with_shared(&kernel, &axes, axis)?;
+            }
+            let variants = product(&kernel, &entry)?;
             kernels.push(KernelSpec { family: family.clone(), name, class: entry.class, allow: entry.allow, variants });
         }
     }
     Ok(kernels)
+}
+
+/// The options of `axis`, after those of the shared axes that it uses, if any.
+fn with_shared(
+    kernel: &str,
+    axes: &BTreeMap<String, toml::Table>,
+    axis: &toml::Table,
+) -> Result<toml::Table, CheckError> {
+    let mut own = axis.clone();
+    let mut options = toml::Table::new();
+    let names = match own.remove("use") {
+        None => return Ok(own),
+        Some(toml::Value::Array(names)) => names,
+        Some(name) => vec![name],
+    };
+    for name in names {
+        let shared = name.as_str().and_then(|name| axes.get(name)).ok_or_else(|| {
+            let known = axes.keys().cloned().collect::<Vec<_>>().join(", ");
+            let found = name.as_str().map_or_else(|| format!("a {}", name.type_str()), |name| format!("{name:?}"));
+            CheckError::Table(format!("[{kernel}] use = {found}: expected the name of one of [axes]: {known}"))
+        })?;
+        options.extend(shared.clone());
+    }
+    for (option, value) in own {
+        if options.insert(option.clone(), value).is_some() {
+            return Err(CheckError::Table(format!("[{kernel}] option {option} is in [axes] already")));
+        }
+    }
+    Ok(options)
 }
 
 fn product(kernel: &str, entry: &KernelEntry) -> Result<Vec<VariantSpec>, CheckError> {
@@ -262,6 +305,44 @@ mod tests {
         assert_eq!(last.define["HEAD"], "128");
         assert_eq!((last.define["SUBGROUP"].as_str(), last.limits.subgroup_min_size), ("", 32));
         assert_eq!((kernels[1].class, kernels[1].variants[0].overrides["ROWS"]), (Class::Bounded(1e-6), 2.0));
+    }
+
+    #[test]
+    fn axes_can_be_shared() {
+        let table = r#"
+            [axes.types]
+            q8 = { define = { LOW = 8 } }
+            q4 = { define = { LOW = 4 } }
+            [op.a]
+            class = "exact"
+            [[op.a.axis]]
+            use = "types"
+            f16 = { features = ["f16"] }
+            [[op.a.axis]]
+            t1 = {}
+            t4 = {}
+            [op.b]
+            class = "exact"
+            [[op.b.axis]]
+            use = ["more", "types"]
+            [axes.more]
+            q2 = {}
+        "#;
+        let kernels = parse_variants(table).unwrap();
+        let names = |k: usize| kernels[k].variants.iter().map(|v| v.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(0), ["q8,t1", "q8,t4", "q4,t1", "q4,t4", "f16,t1", "f16,t4"]);
+        assert_eq!(names(1), ["q2", "q8", "q4"]);
+        let (last, other) = (&kernels[0].variants[5], &kernels[1].variants[2]);
+        assert_eq!((&last.features[..], other.define["LOW"].as_str()), (&[Feature::F16][..], "4"));
+        let message = |text: &str| parse_variants(text).unwrap_err().to_string();
+        assert_eq!(
+            message("[axes.types]\nx = {}\n[op.a]\nclass = \"exact\"\n[[op.a.axis]]\nuse = \"kinds\""),
+            "wgsl/variants.toml: [op.a] use = \"kinds\": expected the name of one of [axes]: types"
+        );
+        assert_eq!(
+            message("[axes.types]\nx = {}\n[op.a]\nclass = \"exact\"\n[[op.a.axis]]\nuse = \"types\"\nx = {}"),
+            "wgsl/variants.toml: [op.a] option x is in [axes] already"
+        );
     }
 
     #[test]

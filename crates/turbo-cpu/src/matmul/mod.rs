@@ -19,6 +19,7 @@ mod avx2;
 mod float;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod float_simd;
+pub mod halves;
 mod integer;
 mod level;
 pub mod matvec;
@@ -30,6 +31,9 @@ mod plain;
 mod plane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
+pub mod tiles;
+pub mod tiles_float;
+pub mod tiles_half;
 
 pub use activations::{Activations, Forms};
 pub use level::Level;

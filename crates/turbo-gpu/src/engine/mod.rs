@@ -20,7 +20,8 @@ use turbo_gguf::GgufFile;
 use crate::buffer::{Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::matmul::Codes;
+use crate::matmul::{Codes, FewTokens, Halves, has_half_tiles};
+use crate::weights::Matrix;
 pub use backend::GpuBackend;
 use batch::{Batch, DeviceBatch};
 use faults::Faults;
@@ -48,6 +49,10 @@ pub struct GpuEngine {
     /// Takes the rows that `SelectLogits` keeps.
     selected: Buffer<f32>,
     codes: Codes,
+    /// On devices with cooperative matrices.
+    halves: Option<Halves>,
+    /// Most tokens that products take without tiles.
+    few: FewTokens,
     /// Which products take their input in 16 bits.
     wide: Vec<bool>,
     ops: Vec<Op>,
@@ -80,8 +85,10 @@ impl GpuEngine {
         let value = |v: &turbo_backend::plan::Value| gpu.buffer(&v.name, max_batch * v.width);
         let values = plan.values.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let selected = gpu.buffer("selected rows", max_batch * plan.d_model).map_err(fail)?;
-        let inputs = weights.widest_input(&plan);
+        let inputs = weights.widest(&plan, Matrix::is_quantised);
         let codes = Codes::new(&gpu, max_batch * inputs).map_err(fail)?;
+        let coop = has_half_tiles(&gpu).then(|| Halves::new(&gpu, max_batch, weights.widest(&plan, |_| true)));
+        let halves = coop.transpose().map_err(fail)?;
         let batch = DeviceBatch::new(&gpu, &plan, max_batch).map_err(fail)?;
         let faults = Faults::new(&gpu, &plan, max_batch).map_err(fail)?;
         Ok(Self {
@@ -95,6 +102,8 @@ impl GpuEngine {
             values,
             selected,
             codes,
+            halves,
+            few: FewTokens::of(&gpu),
             batch,
             scratches: Scratches::default(),
             ways: Ways::new(),

@@ -12,7 +12,7 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::kv::cache::Rows;
 use crate::kv::kv_encode::{KvEncode, NewHeads};
-use crate::matmul::{Input, MatVec};
+use crate::matmul::{Input, MatVec, Tiles, TilesInput};
 use crate::ops;
 use crate::recorder::Recorder;
 
@@ -24,10 +24,18 @@ const FLUSH: usize = 128;
 struct Recording {
     /// Rows that steps work on now.
     rows: usize,
-    /// The value that the codes stand for, and whether they are wide.
-    coded: Option<(ValueId, bool)>,
+    /// The value that the codes or halves stand for.
+    coded: Option<(ValueId, Form)>,
     /// The value that lies in the buffer of selected rows.
     selected: Option<ValueId>,
+}
+
+/// What products take in place of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Codes, wide or not.
+    Codes(bool),
+    Halves,
 }
 
 impl GpuEngine {
@@ -46,6 +54,12 @@ impl GpuEngine {
                 Op::Step(index) => self.step(recorder, batch, index, &mut now)?,
                 Op::ProductAdd { product, to } => self.product(recorder, product, Some(to), &mut now)?,
                 Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
+                // Halves are made of the value itself.
+                Op::NormCodes(index) | Op::GatedCodes(index)
+                    if self.halves.is_some() && now.rows > self.few.codes as usize =>
+                {
+                    self.step(recorder, batch, index, &mut now)?;
+                }
                 Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,
             }
         }
@@ -140,13 +154,13 @@ impl GpuEngine {
                 let (wide, factors) = (self.codes_are_wide(index, out), self.weights.vector(gpu, weight)?);
                 let (binds, shape) = ((self.value(now, x), factors.bind()), (now.rows as u32, self.width(x)));
                 self.codes.record_normed(recorder, binds, shape, eps, wide)?;
-                (out, wide)
+                (out, Form::Codes(wide))
             }
             Step::GatedAct { gate, up, activation } => {
                 let wide = self.codes_are_wide(index, gate);
                 let binds = (self.value(now, gate), self.value(now, up));
                 self.codes.record_gated(recorder, activation, binds, now.rows * self.plan.width(gate), wide)?;
-                (gate, wide)
+                (gate, Form::Codes(wide))
             }
             ref other => return Err(gpu.call("engine", format!("{other:?} makes no codes"))),
         };
@@ -200,27 +214,35 @@ impl GpuEngine {
         };
         let gpu = recorder.gpu();
         let matrix = self.weights.matrix(gpu, weight)?;
-        let (input, wide) = (self.value(now, x), self.wide[index]);
-        let input = if matrix.is_quantised() {
-            if now.coded != Some((x, wide)) {
-                self.codes.record(recorder, input, now.rows * self.plan.width(x), wide)?;
-                now.coded = Some((x, wide));
-            }
-            Input::Codes(&self.codes, wide)
-        } else {
-            Input::Float(input)
-        };
+        let (tokens, value) = (now.rows as u32, self.value(now, x));
         let to = added.unwrap_or(out);
-        let call = MatVec {
-            matrix,
-            input,
-            tokens: now.rows as u32,
-            bias: bias.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|vector| vector.bind()),
-            add: added.is_some(),
-            out: self.value(now, to),
-            out_row: self.width(to),
+        let (add, out_row) = (added.is_some(), self.width(to));
+        let bias = bias.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|vector| vector.bind());
+        let out = self.value(now, to);
+        let many = tokens > self.few.for_matrix(matrix);
+        let halves = self.halves.as_ref().filter(|_| many);
+        let wanted = match halves {
+            Some(_) => Some(Form::Halves),
+            None => matrix.is_quantised().then_some(Form::Codes(self.wide[index])),
         };
-        call.record(recorder)?;
+        if let Some(form) = wanted.filter(|&form| now.coded != Some((x, form))) {
+            match (form, halves) {
+                (Form::Codes(wide), _) => self.codes.record(recorder, value, now.rows * self.plan.width(x), wide)?,
+                (Form::Halves, Some(halves)) => halves.record(recorder, value, (now.rows, self.plan.width(x)))?,
+                (Form::Halves, None) => return Err(gpu.call("engine", "there is no room for halves")),
+            }
+            now.coded = Some((x, form));
+        }
+        let input = match wanted {
+            Some(Form::Codes(wide)) => Input::Codes(&self.codes, wide),
+            _ => Input::Float(value),
+        };
+        if many {
+            let input = halves.map_or_else(|| input.into(), TilesInput::Halves);
+            Tiles { matrix, input, tokens, bias, add, out, out_row }.record(recorder)?;
+        } else {
+            MatVec { matrix, input, tokens, bias, add, out, out_row }.record(recorder)?;
+        }
         now.changed(to);
         Ok(())
     }

@@ -82,11 +82,11 @@ impl Weights {
         }
     }
 
-    /// Columns of the widest quantised matrix of a product.
-    pub(super) fn widest_input(&self, plan: &Plan) -> usize {
+    /// Columns of the widest matrix of a product of those that `counts` is true for.
+    pub(super) fn widest(&self, plan: &Plan, counts: impl Fn(&Matrix) -> bool) -> usize {
         let cols = plan.steps.iter().filter_map(|step| match step {
             Step::MatMul { weight, .. } => match &self.loaded[weight.0 as usize] {
-                Loaded::Matrix(matrix) if matrix.is_quantised() => Some(matrix.cols()),
+                Loaded::Matrix(matrix) if counts(matrix) => Some(matrix.cols()),
                 _ => None,
             },
             _ => None,

@@ -138,7 +138,7 @@ impl MatVec<'_> {
     }
 
     /// Why this cannot be done, if so.
-    fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens as usize);
         let (fits, form) = match self.input {
             Input::Codes(codes, _) => (codes.fits(tokens * cols) && self.matrix.is_quantised(), "codes"),
@@ -150,12 +150,22 @@ impl MatVec<'_> {
                 self.matrix.ty()
             ));
         }
-        let last = u64::from(self.tokens.saturating_sub(1)) * u64::from(self.out_row) + rows as u64;
-        if (self.out_row as usize) < rows || 4 * last > self.out.bytes {
-            return Some(format!("{tokens} rows of {} values do not fit {} bytes", self.out_row, self.out.bytes));
-        }
-        self.bias
-            .filter(|bias| bias.bytes < 4 * rows as u64)
-            .map(|bias| format!("a bias of {} bytes for {rows} rows", bias.bytes))
+        out_problem(rows, self.tokens, self.bias, self.out, self.out_row)
     }
+}
+
+/// Why the outputs of a product of `rows` rows, or its bias, do not fit, if so.
+pub(super) fn out_problem(
+    rows: usize,
+    tokens: u32,
+    bias: Option<Bind<'_>>,
+    out: Bind<'_>,
+    out_row: u32,
+) -> Option<String> {
+    let last = u64::from(tokens.saturating_sub(1)) * u64::from(out_row) + rows as u64;
+    if (out_row as usize) < rows || 4 * last > out.bytes {
+        return Some(format!("{tokens} rows of {out_row} values do not fit {} bytes", out.bytes));
+    }
+    bias.filter(|bias| bias.bytes < 4 * rows as u64)
+        .map(|bias| format!("a bias of {} bytes for {rows} rows", bias.bytes))
 }

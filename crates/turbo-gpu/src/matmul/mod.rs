@@ -1,7 +1,13 @@
 //! Products of weights with activations.
 
+mod choice;
 mod codes;
+mod halves;
 mod matvec;
+mod tiles;
 
+pub use choice::{FewTokens, half_variant, has_half_tiles};
 pub use codes::Codes;
+pub use halves::Halves;
 pub use matvec::{Input, MatVec, type_name};
+pub use tiles::{Tiles, TilesInput};

@@ -5,6 +5,7 @@
 //! are. Matrices larger than a binding are split by rows.
 
 mod layout;
+mod magnitude;
 mod repack;
 
 use std::ops::Range;
@@ -29,6 +30,7 @@ pub struct Matrix {
     cols: usize,
     row: RowLayout,
     data: SplitBuffer,
+    half_factor: f32,
 }
 
 /// Rows of a matrix that one binding can see.
@@ -55,6 +57,22 @@ impl Matrix {
         bytes: &[u8],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, GpuError> {
+        Self::load_in_parts(gpu, name, ty, (rows, cols), bytes, usize::MAX, progress)
+    }
+
+    /// Like [`Matrix::load`], with at most `most` rows to a binding, for tests.
+    ///
+    /// # Errors
+    /// As [`Matrix::load`].
+    pub fn load_in_parts(
+        gpu: &Gpu,
+        name: &str,
+        ty: GgmlType,
+        (rows, cols): (usize, usize),
+        bytes: &[u8],
+        most: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, GpuError> {
         let refuse = |reason: String| gpu.call("matrix", format!("{name}: {reason}"));
         let layout = Layout::of(ty).ok_or_else(|| refuse(format!("there is no kernel for {ty}")))?;
         let row = layout.row(cols);
@@ -62,14 +80,22 @@ impl Matrix {
         if !cols.is_multiple_of(ty.block_values()) || !cols.is_multiple_of(4) || bytes.len() != rows * row_bytes {
             return Err(refuse(format!("{} bytes are not {rows} rows of {cols} values of {ty}", bytes.len())));
         }
-        let data = gpu.split_buffer(name, "row", rows, 4 * row.words)?;
+        let data = if most < rows {
+            let buffer = |first| gpu.buffer(name, most.max(1).min(rows - first) * row.words);
+            let parts = (0..rows).step_by(most.max(1)).map(buffer).collect::<Result<_, _>>()?;
+            SplitBuffer { parts, units_per_part: most.max(1), units: rows, unit_bytes: 4 * row.words }
+        } else {
+            gpu.split_buffer(name, "row", rows, 4 * row.words)?
+        };
         let step = (STEP_BYTES / (4 * row.words)).max(1);
+        let mut largest = 0.0_f32;
         for (index, part) in bytes.chunks(step * row_bytes.max(1)).enumerate() {
             let words = repack_rows(layout, cols, part);
+            largest = largest.max(magnitude::bound(ty, part));
             gpu.write_units(&data, index * step, bytemuck::cast_slice(&words))?;
             progress(part.len() as u64);
         }
-        Ok(Self { ty, rows, cols, row, data })
+        Ok(Self { ty, rows, cols, row, data, half_factor: magnitude::half_factor(ty, largest) })
     }
 
     /// Type in the file.
@@ -90,6 +116,12 @@ impl Matrix {
     /// Where things are in a row.
     pub fn row(&self) -> &RowLayout {
         &self.row
+    }
+
+    /// What its values are multiplied with to become f16, a power of two: with it none is too large for f16, and what is
+    /// too small for it is of no weight beside the largest. 1 for f16.
+    pub fn half_factor(&self) -> f32 {
+        self.half_factor
     }
 
     /// Its bytes on the device.

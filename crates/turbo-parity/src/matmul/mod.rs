@@ -1,5 +1,10 @@
 //! Products of weights with activations.
 
+pub(crate) mod halves;
 pub(crate) mod matvec;
 pub(crate) mod matvec_float;
+mod problem;
+pub(crate) mod tiles;
+pub(crate) mod tiles_float;
+pub(crate) mod tiles_half;
 pub(crate) mod weights;

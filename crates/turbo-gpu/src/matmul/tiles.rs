@@ -1,0 +1,197 @@
+//! Products for many tokens: `wgsl/kernels/matmul/tiles.wgsl`, `tiles_float.wgsl` and `tiles_half.wgsl`.
+
+use turbo_wgsl::params::{TilesFloatParams, TilesHalfParams, TilesParams};
+use turbo_wgsl::{Kernel, Variant, matmul};
+
+use super::choice::{half_variant, tile_of};
+use super::matvec::{Input, MatVec};
+use super::{Codes, Halves, type_name};
+use crate::buffer::Bind;
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::recorder::{Grid, Recorder};
+use crate::weights::{Matrix, MatrixPart};
+
+/// What the matrix is multiplied with.
+#[derive(Clone, Copy, Debug)]
+pub enum TilesInput<'a> {
+    /// Integer codes, for quantised matrices; wide ones or not.
+    Codes(&'a Codes, bool),
+    /// `tokens * cols` f32, for float matrices.
+    Float(Bind<'a>),
+    /// f16, for all matrices on devices with cooperative matrices.
+    Halves(&'a Halves),
+}
+
+impl<'a> From<Input<'a>> for TilesInput<'a> {
+    fn from(input: Input<'a>) -> Self {
+        match input {
+            Input::Codes(codes, wide) => Self::Codes(codes, wide),
+            Input::Float(x) => Self::Float(x),
+        }
+    }
+}
+
+/// A product of a matrix with the activations of many tokens; see [`MatVec`].
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles<'a> {
+    /// The matrix.
+    pub matrix: &'a Matrix,
+    /// The activations.
+    pub input: TilesInput<'a>,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// Added per row.
+    pub bias: Option<Bind<'a>>,
+    /// Whether the results are added to what `out` holds.
+    pub add: bool,
+    /// Receives `out_row` values per token, the results first.
+    pub out: Bind<'a>,
+    /// Values from token to token, at least the rows of the matrix.
+    pub out_row: u32,
+}
+
+impl Tiles<'_> {
+    /// Records the product.
+    ///
+    /// # Errors
+    /// Sizes that do not fit, a device without what the input needs, a failing device.
+    pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
+        let variant = self.variant(recorder.gpu())?;
+        self.record_with(recorder, variant)
+    }
+
+    /// The kernel for its input.
+    pub fn kernel(&self) -> &'static Kernel {
+        match self.input {
+            TilesInput::Codes(..) => &matmul::tiles::KERNEL,
+            TilesInput::Float(_) => &matmul::tiles_float::KERNEL,
+            TilesInput::Halves(_) => &matmul::tiles_half::KERNEL,
+        }
+    }
+
+    /// The variant for it.
+    ///
+    /// # Errors
+    /// The device can run none.
+    pub fn variant(&self, gpu: &Gpu) -> Result<&'static Variant, GpuError> {
+        let ty = self.matrix.ty();
+        match self.input {
+            TilesInput::Halves(_) => half_variant(gpu, ty, (self.matrix.rows() as u32, self.tokens)),
+            _ => gpu.pick(self.kernel(), &[type_name(ty)]),
+        }
+    }
+
+    /// Like [`Tiles::record`], with this variant.
+    ///
+    /// # Errors
+    /// As [`Tiles::record`].
+    pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
+        if let Some(reason) = self.problem() {
+            return Err(recorder.gpu().call(variant.label, reason));
+        }
+        let (tile_tokens, tile_rows) = tile_of(variant);
+        for part in self.matrix.parts().filter(|part| part.rows > 0 && self.tokens > 0) {
+            let grid = Grid::linear(self.tokens.div_ceil(tile_tokens) * part.rows.div_ceil(tile_rows));
+            match self.input {
+                TilesInput::Codes(codes, wide) => self.codes(recorder, variant, (&part, grid), (codes, wide))?,
+                TilesInput::Float(x) => self.floats(recorder, variant, (&part, grid), x)?,
+                TilesInput::Halves(x) => self.halves(recorder, variant, (&part, grid), x)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn codes(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        (part, grid): (&MatrixPart<'_>, Grid),
+        (input, wide): (&Codes, bool),
+    ) -> Result<(), GpuError> {
+        let row = self.matrix.row();
+        let (codes, heads) = (input.codes.bind(), input.heads.bind());
+        let params = TilesParams {
+            row_words: row.words as u32,
+            high_plane: row.high_plane as u32,
+            scales: row.scales as u32,
+            units: row.units as u32,
+            rows: part.rows,
+            tokens: self.tokens,
+            fine_plane: input.fine_plane(wide),
+            first_row: part.first_row,
+            out_row: self.out_row,
+            bias: self.bias.is_some().into(),
+            add: self.add.into(),
+        };
+        let (weights, bias, out) = (part.bind, self.bias.unwrap_or(heads), self.out);
+        recorder.dispatch(variant, matmul::tiles::Bindings { weights, codes, heads, bias, out }, &params, grid)
+    }
+
+    fn floats(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        (part, grid): (&MatrixPart<'_>, Grid),
+        x: Bind<'_>,
+    ) -> Result<(), GpuError> {
+        let params = TilesFloatParams {
+            row_words: self.matrix.row().words as u32,
+            rows: part.rows,
+            tokens: self.tokens,
+            x_row: (self.matrix.cols() / 4) as u32,
+            first_row: part.first_row,
+            out_row: self.out_row,
+            bias: self.bias.is_some().into(),
+            add: self.add.into(),
+        };
+        let (weights, bias, out) = (part.bind, self.bias.unwrap_or(x), self.out);
+        recorder.dispatch(variant, matmul::tiles_float::Bindings { weights, x, bias, out }, &params, grid)
+    }
+
+    fn halves(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        (part, grid): (&MatrixPart<'_>, Grid),
+        input: &Halves,
+    ) -> Result<(), GpuError> {
+        let (row, cols) = (self.matrix.row(), self.matrix.cols());
+        let factor = self.matrix.half_factor();
+        let params = TilesHalfParams {
+            row_words: row.words as u32,
+            high_plane: row.high_plane as u32,
+            scales: row.scales as u32,
+            units: cols.div_ceil(crate::weights::UNIT) as u32,
+            rows: part.rows,
+            tokens: self.tokens,
+            x_row: Halves::row_vectors(cols),
+            first_row: part.first_row,
+            out_row: self.out_row,
+            bias: self.bias.is_some().into(),
+            add: self.add.into(),
+            factor,
+            inverse: 1.0 / factor,
+        };
+        let (weights, x, token_scales) = (part.bind, input.values.bind(), input.scales.bind());
+        let (bias, out) = (self.bias.unwrap_or(token_scales), self.out);
+        let bindings = matmul::tiles_half::Bindings { weights, x, token_scales, bias, out };
+        recorder.dispatch(variant, bindings, &params, grid)
+    }
+
+    /// Why this cannot be done, if so.
+    fn problem(&self) -> Option<String> {
+        let Self { matrix, tokens, bias, add, out, out_row, .. } = *self;
+        let input = match self.input {
+            TilesInput::Codes(codes, wide) => Input::Codes(codes, wide),
+            TilesInput::Float(x) => Input::Float(x),
+            TilesInput::Halves(halves) => {
+                let fits = halves.fits(tokens as usize, matrix.cols());
+                return (!fits)
+                    .then(|| format!("halves of another size for {tokens} tokens of {} values", matrix.cols()))
+                    .or_else(|| super::matvec::out_problem(matrix.rows(), tokens, bias, out, out_row));
+            }
+        };
+        MatVec { matrix, input, tokens, bias, add, out, out_row }.problem()
+    }
+}
