@@ -77,17 +77,23 @@ fn main(
     let sequence = sequences[work.sequence];
     let last = sequence.start + sequence.tokens - 1u;
     find_rows(sequence, work.kv_head, work.first_row, t);
-    load_queries(t);
+    load_queries(sequence, work, t);
     for (var chunk = work.first_chunk; chunk < work.end_chunk; chunk++) {
         // A tile behind the last key is read as the last one and left out.
         let block = tables[sequence.table + min(chunk * 4u + tile, last / TILE)];
-        let k_unit = block * params.k_block + params.k_first + work.kv_head * params.k_unit;
+        let k_unit = (block * params.k_block + params.k_first + work.kv_head * params.k_unit) / 4u;
         let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
-        let place = (chunk - work.seen_chunk) * CHUNK + tile * TILE + lane;
-        let scores = with_key_bias(key_scores(k_unit / 4u, lane), place);
         // Read before they are needed.
+        let key_words = read_keys(k_unit, lane);
+        let scale_words = value_scale_words(v_unit, lane);
         let first_codes = value_codes(v_unit, lane);
-        weigh_keys(scores, (chunk * 4u + tile) * TILE + lane, v_unit, t, subgroup_size);
+        // Queries are there, and the chunk before is done with workgroup memory.
+        workgroupBarrier();
+        let position = (chunk * 4u + tile) * TILE;
+        let place = (chunk - work.seen_chunk) * CHUNK + tile * TILE + lane;
+        let scores = with_key_bias(key_scores(key_words, k_unit, lane), place);
+        let powers = powers_of(scores, vec2<u32>(position, position + 32u) + lane, sees_whole(sequence, position));
+        weigh_keys(powers, scale_words, t, subgroup_size);
         workgroupBarrier();
         let sums = sum_values(first_codes, v_unit, tile, lane);
         workgroupBarrier();
@@ -96,6 +102,5 @@ fn main(
 #end
         workgroupBarrier();
         fold_tiles(chunk - work.seen_chunk, t);
-        workgroupBarrier();
     }
 }

@@ -124,7 +124,7 @@ fn power_of_two(k: i32) -> f32 {
 
 // Weights of the tile, in the frame of its largest exponent, and its denominator to workgroup memory.
 fn weigh_keys(own: Scores, position: u32, tile: u32, lane: u32) {
-    let powers = powers_of(own, vec2<u32>(position, position + 32u));
+    let powers = powers_of(own, vec2<u32>(position, position + 32u), false);
 #repeat R ROWS
     {
         let seen = powers.mantissa[R] != vec2<u32>(0u);

@@ -41,11 +41,9 @@ fn even_bytes(a: u32, b: u32) -> u32 {
     return (a & 0xffu) | ((a >> 8u) & 0xff00u) | ((b & 0xffu) << 16u) | ((b & 0xff0000u) << 8u);
 }
 
-fn load_queries(t: u32) {
-    workgroupBarrier();
+fn load_queries(sequence: Sequence, work: Work, t: u32) {
     for (var i = t; i < ROWS * 8u; i += 128u) {
-        let row = i % ROWS;
-        let index = rows[row].x;
+        let index = row_of(sequence, work.kv_head, work.first_row + i % ROWS).x;
         let present = select(0xffffffffu, 0u, index == ABSENT);
 #if K_TYPE == 0
         let at = select(index, 0u, index == ABSENT) * 64u + (i / ROWS) * 4u;
@@ -65,19 +63,45 @@ fn load_queries(t: u32) {
 #endif
     }
     for (var i = t; i < ROWS * K_BLOCKS; i += 128u) {
-        let index = rows[i / K_BLOCKS].x;
+        let index = row_of(sequence, work.kv_head, work.first_row + i / K_BLOCKS).x;
         row_mults[i] = mults[select(index, 0u, index == ABSENT) * K_BLOCKS + i % K_BLOCKS];
     }
-    workgroupBarrier();
+}
+
+// What a lane reads of its two keys: the words that their scales are in, and their codes (of q8_0 as they are needed).
+struct KeyWords {
+    scales: array<vec2<u32>, K_BLOCKS>,
+#if K_TYPE != 0
+    near: array<vec4<u32>, K_VECTORS>,
+    far: array<vec4<u32>, K_VECTORS>,
+#endif
+}
+
+// `unit`: the first vector of the tile.
+fn read_keys(unit: u32, lane: u32) -> KeyWords {
+    var words: KeyWords;
+#if K_TYPE != 0
+#repeat I K_VECTORS
+    words.near[I] = k_pool[unit + lane * K_VECTORS + I];
+    words.far[I] = k_pool[unit + (lane + 32u) * K_VECTORS + I];
+#end
+#endif
+#repeat B K_BLOCKS
+    {
+        let at = unit + TILE * K_VECTORS + B * 8u + lane / 8u;
+        words.scales[B] = vec2<u32>(k_pool[at][(lane / 2u) & 3u], k_pool[at + 4u][(lane / 2u) & 3u]);
+    }
+#end
+    return words;
 }
 
 #if K_TYPE != 0
-// Codes of values 32 `batch` .. of a token, in nibbles; `token` is its first vector.
-fn key_codes(token: u32, batch: u32) -> vec4<u32> {
+// Codes of values 32 `batch` .. of a key, in nibbles.
+fn key_codes(key: array<vec4<u32>, K_VECTORS>, batch: u32) -> vec4<u32> {
 #if K_VECTORS == 4
-    return k_pool[token + batch];
+    return key[batch];
 #else
-    let words = k_pool[token + batch / 2u];
+    let words = key[batch / 2u];
     let w = select(words.xy, words.zw, (batch & 1u) != 0u);
     let low = vec4<u32>(
         spread_pairs(w.x & 0xffffu),
@@ -86,7 +110,7 @@ fn key_codes(token: u32, batch: u32) -> vec4<u32> {
         spread_pairs(w.y >> 16u),
     );
 #if K_TYPE == 3
-    let high = k_pool[token + 2u][batch];
+    let high = key[2][batch];
     return low | vec4<u32>(
         spread_bits(high & 0xffu),
         spread_bits((high >> 8u) & 0xffu),
@@ -100,13 +124,6 @@ fn key_codes(token: u32, batch: u32) -> vec4<u32> {
 }
 #endif
 
-// The scale of a key for a scale block.
-fn key_scale(unit: u32, block: u32, key: u32) -> f32 {
-    let word = k_pool[unit + TILE * K_VECTORS + block * 8u + key / 8u][(key / 2u) & 3u];
-    let both = unpack2x16float(word);
-    return select(both.x, both.y, (key & 1u) != 0u);
-}
-
 // The sum with the products of sixteen values added; dot and add are one instruction.
 fn add_dot(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
     let x = dot4I8Packed(a.x, b.x) + sum;
@@ -115,10 +132,8 @@ fn add_dot(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
     return dot4I8Packed(a.w, b.w) + z;
 }
 
-// Q16 log2 scores of keys `lane` and `lane + 32` of the tile whose K unit starts at vector `unit`.
-fn key_scores(unit: u32, lane: u32) -> Scores {
-    let token = unit + lane * K_VECTORS;
-    let other = token + 32u * K_VECTORS;
+// Q16 log2 scores of keys `lane` and `lane + 32` of the tile that starts at vector `unit`.
+fn key_scores(words: KeyWords, unit: u32, lane: u32) -> Scores {
     var scores: Scores;
     var sums: array<vec2<i32>, ROWS>;
 #repeat B 4
@@ -126,8 +141,8 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
 #if K_TYPE == 0
 #repeat H 2
         {
-            let a = k_pool[token + B * 2u + H];
-            let b = k_pool[other + B * 2u + H];
+            let a = k_pool[unit + lane * K_VECTORS + B * 2u + H];
+            let b = k_pool[unit + (lane + 32u) * K_VECTORS + B * 2u + H];
 #repeat R ROWS
             {
                 let first = query_codes[((B * 2 + H) * ROWS + R) * 2];
@@ -139,8 +154,8 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
         }
 #end
 #else
-        let a = k_levels(key_codes(token, B), 128u);
-        let b = k_levels(key_codes(other, B), 128u);
+        let a = k_levels(key_codes(words.near, B), 128u);
+        let b = k_levels(key_codes(words.far, B), 128u);
 #repeat R ROWS
         {
             let q = query_codes[B * 2 * ROWS + R];
@@ -155,12 +170,12 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
 #end
 #endif
 #if K_BLOCKS == 4
-        add_scores(&scores, &sums, unit, B, lane);
+        add_scores(&scores, &sums, words.scales[B], B, lane);
 #endif
     }
 #end
 #if K_BLOCKS == 1
-    add_scores(&scores, &sums, unit, 0u, lane);
+    add_scores(&scores, &sums, words.scales[0], 0u, lane);
 #endif
     return scores;
 }
@@ -169,11 +184,12 @@ fn key_scores(unit: u32, lane: u32) -> Scores {
 fn add_scores(
     scores: ptr<function, Scores>,
     sums: ptr<function, array<vec2<i32>, ROWS>>,
-    unit: u32,
+    words: vec2<u32>,
     block: u32,
     lane: u32,
 ) {
-    let scale = vec2<f32>(key_scale(unit, block, lane), key_scale(unit, block, lane + 32u));
+    let halves = (words >> vec2<u32>((lane & 1u) * 16u)) & vec2<u32>(0xffffu);
+    let scale = vec2<f32>(unpack2x16float(halves.x).x, unpack2x16float(halves.y).x);
 #repeat R ROWS
     {
         let product = opaque4((vec2<f32>((*sums)[R]) * scale).xyxy).xy;

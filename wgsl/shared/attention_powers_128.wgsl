@@ -1,6 +1,9 @@
 // Powers of the scores of a lane's two keys; docs/exact-attention.md, section 7.
 
-// Of a lane, for every row: 2^score = mantissa * 2^(exponent - 23); mantissa 0 if a key is not seen.
+// Exponent of a key that is not seen: below all others by far, and far from overflow.
+const HIDDEN = -0x20000000;
+
+// Of a lane, for every row: 2^score = mantissa * 2^(exponent - 23); mantissa 0, exponent HIDDEN if a key is not seen.
 struct Powers {
     mantissa: array<vec2<u32>, ROWS>,
     exponent: array<vec2<i32>, ROWS>,
@@ -25,19 +28,32 @@ fn with_key_bias(stored: Scores, place: u32) -> Scores {
     return scores;
 }
 
-fn powers_of(scores: Scores, position: vec2<u32>) -> Powers {
+// `whole`: all rows see all keys of the tile.
+fn powers_of(scores: Scores, position: vec2<u32>, whole: bool) -> Powers {
+    var own = scores;
+    if params.cap_limit != 0u {
+#repeat R ROWS
+        own.row[R] = soft_cap(own.row[R].xyxy, params.cap_limit, params.cap_factor).xy;
+#end
+    }
     var powers: Powers;
 #repeat R ROWS
-    {
-        let row = rows[R];
-        var s = scores.row[R];
-        if params.cap_limit != 0u {
-            s = soft_cap(s.xyxy, params.cap_limit, params.cap_factor).xy;
-        }
-        let seen = (position >= vec2<u32>(row.y)) & (position < vec2<u32>(row.z));
-        powers.mantissa[R] = select(vec2<u32>(0u), exp2_mantissa(s.xyxy).xy, seen);
-        powers.exponent[R] = s >> vec2<u32>(16u);
-    }
+    powers.mantissa[R] = exp2_mantissa(own.row[R].xyxy).xy;
+    powers.exponent[R] = own.row[R] >> vec2<u32>(16u);
 #end
+    if !whole {
+#repeat R ROWS
+        {
+            let seen = (position >= vec2<u32>(rows[R].y)) & (position < vec2<u32>(rows[R].z));
+            powers.mantissa[R] = select(vec2<u32>(0u), powers.mantissa[R], seen);
+            powers.exponent[R] = select(vec2<i32>(HIDDEN), powers.exponent[R], seen);
+        }
+#end
+    }
     return powers;
+}
+
+// Whether all tokens of a sequence see all keys of the tile that starts at `position`.
+fn sees_whole(sequence: Sequence, position: u32) -> bool {
+    return position >= first_seen(sequence.start + sequence.tokens - 1u) && position + TILE <= sequence.start + 1u;
 }

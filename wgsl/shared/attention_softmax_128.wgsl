@@ -13,24 +13,52 @@
 // Of a tile: largest exponent of every row, then of its weights for every scale block.
 alias Tops = array<i32, ROWS * (V_BLOCKS + 1)>;
 
-struct ScaleParts {
-    // Mantissa with hidden bit, exponent field (at least 1), all ones if negative.
-    mantissa: vec2<u32>,
-    field: vec2<i32>,
-    sign: vec2<i32>,
+// The words that the scales of a lane's two keys are in, for every scale block of V.
+alias ScaleWords = array<vec2<u32>, V_BLOCKS>;
+
+fn value_scale_words(v_unit: u32, lane: u32) -> ScaleWords {
+    var words: ScaleWords;
+#repeat B V_BLOCKS
+    {
+        let at = v_unit + TILE * V_WORDS + B * 32u + lane / 2u;
+        words[B] = vec2<u32>(v_pool[at], v_pool[at + 16u]);
+    }
+#end
+    return words;
 }
 
 // The scales of a lane's two keys for a scale block of V.
-fn value_scales(v_unit: u32, block: u32, lane: u32) -> ScaleParts {
-    let at = v_unit + TILE * V_WORDS + block * 32u + lane / 2u;
-    let half = (vec2<u32>(v_pool[at], v_pool[at + 16u]) >> vec2<u32>((lane & 1u) * 16u)) & vec2<u32>(0xffffu);
-    let field = (half >> vec2<u32>(10u)) & vec2<u32>(31u);
-    let hidden = select(vec2<u32>(0u), vec2<u32>(1024u), field != vec2<u32>(0u));
+struct ScaleParts {
+    // Mantissa with hidden bit, sign.
+    mantissa: vec2<u32>,
+    sign: vec2<i32>,
+    // A weight before rounding is product = (mantissa of the power >> 4) * mantissa; the exponent of its leading bit is
+    // that of the power + base + (product >> carry). HIDDEN for a scale of 0.
+    base: vec2<i32>,
+    carry: vec2<u32>,
+    // It is shifted right by the frame less the exponent of the power less this, and once more with rounding.
+    under: vec2<i32>,
+}
+
+fn scale_parts(words: vec2<u32>, lane: u32) -> ScaleParts {
+    let half = (words >> vec2<u32>((lane & 1u) * 16u)) & vec2<u32>(0xffffu);
+    let exponent = (half >> vec2<u32>(10u)) & vec2<u32>(31u);
+    let hidden = select(vec2<u32>(0u), vec2<u32>(1024u), exponent != vec2<u32>(0u));
+    let mantissa = (half & vec2<u32>(0x3ffu)) | hidden;
+    let field = bitcast<vec2<i32>>(max(exponent, vec2<u32>(1u)));
+    let leading = firstLeadingBit(mantissa);
+    let base = field + bitcast<vec2<i32>>(leading) + vec2<i32>(19);
     return ScaleParts(
-        (half & vec2<u32>(0x3ffu)) | hidden,
-        bitcast<vec2<i32>>(max(field, vec2<u32>(1u))),
-        -bitcast<vec2<i32>>(half >> vec2<u32>(15u)),
+        mantissa,
+        1 - bitcast<vec2<i32>>((half >> vec2<u32>(15u)) << vec2<u32>(1u)),
+        select(base, vec2<i32>(HIDDEN), mantissa == vec2<u32>(0u)),
+        (leading + vec2<u32>(20u)) & vec2<u32>(31u),
+        field + vec2<i32>(WEIGHT_BITS + 1),
     );
+}
+
+fn product_of(mantissa: vec2<u32>, scale: ScaleParts) -> vec2<u32> {
+    return (mantissa >> vec2<u32>(4u)) * scale.mantissa;
 }
 
 // The largest exponents of the lane's keys.
@@ -38,16 +66,12 @@ fn own_tops(powers: Powers, scales: array<ScaleParts, V_BLOCKS>) -> Tops {
     var tops: Tops;
 #repeat R ROWS
     {
-        let seen = powers.mantissa[R] != vec2<u32>(0u);
-        let e = select(vec2<i32>(LOWEST), powers.exponent[R], seen);
-        tops[R] = max(e.x, e.y);
+        tops[R] = max(powers.exponent[R].x, powers.exponent[R].y);
 #repeat B V_BLOCKS
         {
-            let product = (powers.mantissa[R] >> vec2<u32>(4u)) * scales[B].mantissa;
-            let leading = bitcast<vec2<i32>>(firstLeadingBit(product));
-            let top = powers.exponent[R] + scales[B].field + leading;
-            let kept = select(vec2<i32>(LOWEST), top, product != vec2<u32>(0u));
-            tops[(B + 1) * ROWS + R] = max(kept.x, kept.y);
+            let carried = bitcast<vec2<i32>>(product_of(powers.mantissa[R], scales[B]) >> scales[B].carry);
+            let top = powers.exponent[R] + scales[B].base + carried;
+            tops[(B + 1) * ROWS + R] = max(top.x, top.y);
         }
 #end
     }
@@ -117,46 +141,42 @@ fn sum_mantissas(powers: Powers, tops: Tops, t: u32, subgroup_size: u32) {
 #end
 }
 
-// Two signed weights as bytes 0 and 1: the lower bits (7; wide 8, less 128); bytes 2 and 3: those above.
+// Two signed weights, bytes 0 and 1 of one, 2 and 3 of the other: the lower bits (7; wide 8, less 128), those above.
 fn pack_weights(w: vec2<i32>) -> u32 {
     let bits = bitcast<vec2<u32>>(w);
+    let both = (bits.x & 0xffffu) | (bits.y << 16u);
 #if V_TYPE == 0
-    let low = ((bits.x & 0xffu) | ((bits.y & 0xffu) << 8u)) ^ 0x8080u;
-    let high = ((bits.x >> 8u) & 0xffu) | (bits.y & 0xff00u);
+    return both ^ 0x00800080u;
 #else
-    let low = (bits.x & 0x7fu) | ((bits.y & 0x7fu) << 8u);
-    let high = ((bits.x >> 7u) & 0xffu) | ((bits.y << 1u) & 0xff00u);
+    return (both & 0x007f007fu) | ((both << 1u) & 0xff00ff00u);
 #endif
-    return low | (high << 16u);
 }
 
 // Weights of the tile to `scratch`, exponents and sums of its denominator and frames to workgroup memory.
-// Of every eight keys 4 i .. 4 i + 3 and those 32 behind, a vector: low and high bytes of four, then of the others.
-fn weigh_keys(scores: Scores, position: u32, v_unit: u32, t: u32, subgroup_size: u32) {
+// Of every eight keys 4 i .. 4 i + 3 and those 32 behind, a vector: low and high bytes of 4 i, 4 i + 1 and those 32
+// behind, then of the others.
+fn weigh_keys(powers: Powers, scale_words: ScaleWords, t: u32, subgroup_size: u32) {
     let lane = t & 31u;
-    let powers = powers_of(scores, vec2<u32>(position, position + 32u));
     var scales: array<ScaleParts, V_BLOCKS>;
 #repeat B V_BLOCKS
-    scales[B] = value_scales(v_unit, B, lane);
+    scales[B] = scale_parts(scale_words[B], lane);
 #end
     let tops = tile_tops(own_tops(powers, scales), t, subgroup_size);
     sum_mantissas(powers, tops, t, subgroup_size);
+    let odd = (lane & 1u) != 0u;
 #repeat R ROWS
 #repeat B V_BLOCKS
     {
-        let product = (powers.mantissa[R] >> vec2<u32>(4u)) * scales[B].mantissa;
-        let frame = vec2<i32>(tops[(B + 1) * ROWS + R] - WEIGHT_BITS);
-        let drop = bitcast<vec2<u32>>(frame - powers.exponent[R] - scales[B].field);
-        let shift = drop & vec2<u32>(31u);
-        let rounded = (product + ((vec2<u32>(1u) << shift) >> vec2<u32>(1u))) >> shift;
-        let gone = (drop > vec2<u32>(31u)) | (product == vec2<u32>(0u));
-        let weight = bitcast<vec2<i32>>(select(min(rounded, vec2<u32>(WEIGHT_MAX)), vec2<u32>(0u), gone));
-        let own = pack_weights((weight ^ scales[B].sign) - scales[B].sign);
+        let product = product_of(powers.mantissa[R], scales[B]);
+        let drop = bitcast<vec2<u32>>(vec2<i32>(tops[(B + 1) * ROWS + R]) - powers.exponent[R] - scales[B].under);
+        // A product of 0 gives 0 whatever its shift; others are shifted by more than 1 and less than 2^31.
+        let rounded = ((product >> min(drop, vec2<u32>(31u))) + vec2<u32>(1u)) >> vec2<u32>(1u);
+        let own = pack_weights(bitcast<vec2<i32>>(min(rounded, vec2<u32>(WEIGHT_MAX))) * scales[B].sign);
         let other = subgroupShuffleXor(own, 1u);
-        let low = (own & 0xffffu) | (other << 16u);
-        let high = (other >> 16u) | (own & 0xffff0000u);
+        let low = (own & 0x00ff00ffu) | ((other << 8u) & 0xff00ff00u);
+        let high = ((other >> 8u) & 0x00ff00ffu) | (own & 0xff00ff00u);
         let at = ((t / 4u) * ROWS + R) * V_BLOCKS + B;
-        scratch[at][lane & 3u] = select(low, high, (lane & 1u) != 0u);
+        scratch[at][lane & 3u] = select(low, high, odd);
     }
 #end
 #end

@@ -63,15 +63,15 @@ fn value_codes(at: u32, lane: u32) -> EightCodes {
 #endif
 }
 
-// Levels of the lane's four values, a word per value with a byte per token: keys 4 i, 4 i + 32, 4 i + 1, 4 i + 33 in
-// the first vector, the four behind each of them in the second.
+// Levels of the lane's four values, a word per value with a byte per token: keys 4 i, 4 i + 1, 4 i + 32, 4 i + 33 in
+// the first vector, those two behind each of them in the second.
 struct EightKeys {
     first: vec4<u32>,
     second: vec4<u32>,
 }
 
 #if V_TYPE != 0
-// Codes in nibbles, four of a token in a half: keys 4 i and 4 i + 1, then 4 i + 2 and 4 i + 3.
+// Codes in nibbles, four of a token in a half: tokens x and y, then z and w.
 #if V_TYPE == 3
 fn pair_codes(words: vec4<u32>, high_words: vec4<u32>, lane: u32) -> vec2<u32> {
     let codes = (words >> vec4<u32>((lane & 3u) * 8u)) & vec4<u32>(0xffu);
@@ -87,26 +87,32 @@ fn pair_codes(words: vec4<u32>, lane: u32) -> vec2<u32> {
     let codes = (words >> vec4<u32>((lane & 3u) * 8u)) & vec4<u32>(0xffu);
     return vec2<u32>(spread_pairs(codes.x | (codes.y << 8u)), spread_pairs(codes.z | (codes.w << 8u)));
 #else
-    let codes = words >> vec4<u32>((lane & 1u) * 16u);
-    return (codes.xz & vec2<u32>(0xffffu)) | (codes.yw << vec2<u32>(16u));
+    // The upper half of the second code by a product, which another unit of a processor makes than those of bits.
+    let low = words.xz >> vec2<u32>((lane & 1u) * 16u);
+    let high = words.yw * select(1u, 0x10000u, (lane & 1u) == 0u);
+    return (low & vec2<u32>(0xffffu)) | (high & vec2<u32>(0xffff0000u));
 #endif
 }
 #endif
 #endif
 
 fn value_levels(codes: EightCodes, lane: u32) -> EightKeys {
+    let near = codes.near;
+    let far = codes.far;
 #if V_TYPE == 0
     return EightKeys(
-        transpose_bytes(vec4<u32>(codes.near.x, codes.far.x, codes.near.y, codes.far.y)),
-        transpose_bytes(vec4<u32>(codes.near.z, codes.far.z, codes.near.w, codes.far.w)),
+        transpose_bytes(vec4<u32>(near.xy, far.xy)),
+        transpose_bytes(vec4<u32>(near.zw, far.zw)),
     );
 #else
 #if V_TYPE == 3
-    let x = pair_codes(codes.near, codes.near_high, lane);
-    let y = pair_codes(codes.far, codes.far_high, lane);
+    let near_high = codes.near_high;
+    let far_high = codes.far_high;
+    let x = pair_codes(vec4<u32>(near.x, far.x, near.z, far.z), vec4<u32>(near_high.x, far_high.x, near_high.z, far_high.z), lane);
+    let y = pair_codes(vec4<u32>(near.y, far.y, near.w, far.w), vec4<u32>(near_high.y, far_high.y, near_high.w, far_high.w), lane);
 #else
-    let x = pair_codes(codes.near, lane);
-    let y = pair_codes(codes.far, lane);
+    let x = pair_codes(vec4<u32>(near.x, far.x, near.z, far.z), lane);
+    let y = pair_codes(vec4<u32>(near.y, far.y, near.w, far.w), lane);
 #endif
     let even = (x & vec2<u32>(0x00ff00ffu)) | ((y << vec2<u32>(8u)) & vec2<u32>(0xff00ff00u));
     let odd = ((x >> vec2<u32>(8u)) & vec2<u32>(0x00ff00ffu)) | (y & vec2<u32>(0xff00ff00u));
@@ -184,7 +190,7 @@ fn fold_tiles(slot: u32, t: u32) {
 #repeat J 4
         {
             let e = atomicLoad(&frames[(block * ROWS + row) * 4u + J]);
-            let join = join_frames(state, Frame(e, select(BOUND, 0u, e == LOWEST)));
+            let join = join_frames(state, Frame(e, select(BOUND, 0u, e < HIDDEN / 2)));
             state = join.frame;
             let part = bitcast<vec4<i32>>(scratch[(J * ROWS + row) * 32u + lane]);
             sum = fold_value4(sum, part, join);

@@ -42,12 +42,30 @@ fn join_entry(s: Frame, part: Frame, extra: u32) -> Join {
 }
 
 #ifdef SUBGROUP
+// The lowest lane where `x` holds, `lanes` if there is none.
+fn lowest_lane(x: bool, lanes: u32) -> u32 {
+    let holds = subgroupBallot(x);
+    if holds.x != 0u {
+        return firstTrailingBit(holds.x);
+    }
+    if lanes <= 32u {
+        return lanes;
+    }
+    if holds.y != 0u {
+        return 32u + firstTrailingBit(holds.y);
+    }
+    if holds.z != 0u {
+        return 64u + firstTrailingBit(holds.z);
+    }
+    return select(lanes, 96u + firstTrailingBit(holds.w), holds.w != 0u);
+}
+
 // By one subgroup, all lanes of which call it: a chunk per lane, from event to event.
-fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
+fn scan_entry(start: Frame, entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
     // Bounds below this do not overflow when all lanes' are added.
     let small = 0xffffffffu / lanes;
     let extra = select(2u, 0u, entry == 0u);
-    var state = states[entry];
+    var state = start;
     state.e = select(state.e, EMPTY, state.bound == 0u);
     var count = 0u;
     for (var base = 0u; base < chunks; base += lanes) {
@@ -56,21 +74,21 @@ fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
         let part = frame_of(frames[at], entry);
         let seen = chunk < chunks && part.bound != 0u;
         var word = GONE;
-        for (var start = 0u; start < lanes; ) {
+        for (var from_lane = 0u; from_lane < lanes; ) {
             let drop = u32(max(state.e - part.e, 0));
             let bound = select(0u, (part.bound >> min(drop, 31u)) + extra, seen);
-            let event = seen && lane >= start && (part.e > state.e || bound >= small);
-            var stop = subgroupMin(select(lanes, lane, event));
-            var added = select(0u, bound, lane >= start && lane < stop);
-            var total = subgroupAdd(added);
-            let room = FOLD_LIMIT - min(state.bound, FOLD_LIMIT);
-            if total > room {
-                // The bound is full before that.
-                stop = subgroupMin(select(stop, lane, added != 0u && subgroupInclusiveAdd(added) > room));
-                added = select(0u, added, lane < stop);
-                total = subgroupAdd(added);
+            let event = seen && lane >= from_lane && (part.e > state.e || bound >= small);
+            var stop = lowest_lane(event, lanes);
+            var total = 0u;
+            if stop != from_lane {
+                let added = select(0u, bound, lane >= from_lane && lane < stop);
+                let sum = subgroupInclusiveAdd(added);
+                let room = FOLD_LIMIT - min(state.bound, FOLD_LIMIT);
+                // The bound may be full before that.
+                stop = min(stop, lowest_lane(added != 0u && sum > room, lanes));
+                total = select(subgroupShuffle(sum, max(stop, 1u) - 1u), 0u, stop == 0u);
             }
-            if lane >= start && lane < stop {
+            if lane >= from_lane && lane < stop {
                 word = select(GONE, min(drop, GONE), seen) | (count << 8u);
             }
             state.bound += total;
@@ -84,7 +102,7 @@ fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
                     frames[(count - 1u) * entries + entry].y = join.state;
                 }
             }
-            start = stop + 1u;
+            from_lane = stop + 1u;
         }
         if chunk < chunks {
             frames[at].x = word;
@@ -97,9 +115,9 @@ fn scan_entry(entry: u32, entries: u32, chunks: u32, lane: u32, lanes: u32) {
 }
 #else
 // By one invocation.
-fn scan_entry(entry: u32, entries: u32, chunks: u32) {
+fn scan_entry(start: Frame, entry: u32, entries: u32, chunks: u32) {
     let extra = select(2u, 0u, entry == 0u);
-    var state = states[entry];
+    var state = start;
     state.e = select(state.e, EMPTY, state.bound == 0u);
     var count = 0u;
     for (var chunk = 0u; chunk < chunks; chunk++) {

@@ -137,6 +137,16 @@ fn variants_for_heads_of_128_refuse_others() {
         decode.label
     );
     assert!(message.starts_with(&start), "{message}");
+    let combines = turbo_wgsl::attention::attention_combine::KERNEL.variants.iter();
+    let Some(combine) = combines.into_iter().find(|v| v.name == "v_turbo4,h128,subgroup") else {
+        panic!("there is a variant for heads of 128 values");
+    };
+    let variants = Variants { combine, ..Variants::choose(&gpu, &small, 4).unwrap() };
+    let message = call.record_with(&mut gpu.recorder("refused"), &variants).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        format!("kernel attention/attention_decode: {} is for heads of 128 values, found 64", combine.label)
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Compares the variants of decode attention with the CPU's result, then times them.
 //!
 //! `attention_bench [--device NAME] [--keys N] [--heads H] [--group G] [--only K/V] [--filter TEXT] [--bias]
-//! [--parity]`: one sequence with one query token, H K/V heads of 128 (8) with G query heads each (5), stored without a
+//! [--spans N,..] [--parity]`: one sequence with one query token, H K/V heads of 128 (8) with G query heads each (5), stored without a
 //! key bias with `--bias` (which then is in the time of the query codes). Times are of dispatches that wait
 //! for each other in one pass, as in a model: whole calls, then each kernel repeated alone.
+//! `--spans` are chunks that a workgroup takes (1). Other variants of attention_combine are timed with the first of
+//! attention_decode.
 //! `--parity` runs the parity cases of the labels with TEXT instead.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
@@ -68,7 +70,7 @@ impl Pair {
     }
 
     /// The variants that take part, each with the spans that are worth a look; those that do not are said.
-    fn entries(&self, gpu: &Gpu, pair: usize, filter: &str) -> Result<Vec<Entry>, Failure> {
+    fn entries(&self, gpu: &Gpu, pair: usize, filter: &str, spans: &[u32]) -> Result<Vec<Entry>, Failure> {
         let chosen = self.problem.variants(gpu)?;
         let name = format!("k_{},v_{}", self.k, self.v);
         let coded = kernels::attention_decode::KERNEL.variants.iter();
@@ -79,7 +81,17 @@ impl Pair {
                 println!("{}: not run: {unmet}", decode.label);
                 continue;
             }
-            entries.push(Entry { pair, variants: Variants { decode, ..chosen } });
+            for span_chunks in spans {
+                entries.push(Entry { pair, variants: Variants { decode, span_chunks: *span_chunks, ..chosen } });
+            }
+        }
+        let first = entries.first().map_or(chosen, |entry| entry.variants);
+        let values = format!("v_{}", self.v);
+        let named = |x: &&turbo_wgsl::Variant| x.name.starts_with(&values) && x.name != chosen.combine.name;
+        for combine in kernels::attention_combine::KERNEL.variants.iter().filter(named) {
+            if gpu.capabilities().unmet(combine).is_none() {
+                entries.push(Entry { pair, variants: Variants { combine, ..first } });
+            }
         }
         Ok(entries)
     }
@@ -169,12 +181,14 @@ fn main() -> Result<(), Failure> {
     let bias = args.iter().any(|a| a == "--bias");
     let size =
         Size { keys: number("--keys", 32768)?, kv_heads: number("--heads", 8)?, group: number("--group", 5)?, bias };
+    let spans = value("--spans").unwrap_or("1".to_owned());
+    let spans = spans.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     let (mut on_device, mut entries) = (Vec::new(), Vec::new());
     for (k, v) in pairs(value("--only").as_deref())? {
         let pair = Pair::new(&gpu, k, v, size)?;
-        let own = pair.entries(&gpu, on_device.len(), &filter)?;
+        let own = pair.entries(&gpu, on_device.len(), &filter, &spans)?;
         for Entry { variants, .. } in &own {
-            println!("{}: {}", variants.decode.label, pair.check(&gpu, variants)?);
+            println!("{} {}: {}", variants.decode.label, variants.combine.name, pair.check(&gpu, variants)?);
         }
         entries.extend(own);
         on_device.push(pair);
@@ -193,8 +207,10 @@ fn main() -> Result<(), Failure> {
             let decode = time(&[Stage::Decode])?;
             let combine = time(&[Stage::Combine])?;
             println!(
-                "{}: {all:.1} = {codes:.1} + {decode:.1} ({:.0} GB/s) + {combine:.1}",
-                variants.decode.label,
+                "{} {} span {}: {all:.1} = {codes:.1} + {decode:.1} ({:.0} GB/s) + {combine:.1}",
+                variants.decode.name,
+                variants.combine.name,
+                variants.span_chunks,
                 pair.problem.cache_bytes() as f64 / decode / 1000.0,
             );
         }

@@ -211,7 +211,10 @@ impl Variants {
             gpu.pick(&attention::attention_decode_f16::KERNEL, if fits { &all } else { &all[1..] })?
         };
         let combine = if v.is_coded() {
-            gpu.pick(&attention::attention_combine::KERNEL, &[&format!("v_{v},subgroup"), &format!("v_{v}")])?
+            let (large, any) = (format!("v_{v},h128,subgroup"), format!("v_{v},subgroup"));
+            let (plain, fits) = (format!("v_{v}"), layer.v.head_dim == 128);
+            let all = [large.as_str(), &any, &plain];
+            gpu.pick(&attention::attention_combine::KERNEL, if fits { &all } else { &all[1..] })?
         } else {
             attention::attention_combine_f16::PLAIN
         };
@@ -408,6 +411,10 @@ impl AttentionDecode<'_> {
                 let label = variants.decode.label;
                 return Some(format!("{label} is for heads of 128 values in blocks of whole vectors, found {layer:?}"));
             }
+        }
+        if variants.combine.name.contains("h128") && layer.v.head_dim != 128 {
+            let (label, d) = (variants.combine.label, layer.v.head_dim);
+            return Some(format!("{label} is for heads of 128 values, found {d}"));
         }
         let rows = u64::from(self.tokens()) * u64::from(self.n_heads);
         let chunks = self.known.iter().map(|s| s.chunks(self.window)).max().unwrap_or(0);
