@@ -22,7 +22,10 @@ const SHAPES: [(usize, usize); 3] = [(17_408, 5120), (5120, 17_408), (5120, 5120
 const QUICK_SHAPES: [(usize, usize); 1] = [(128, 256)];
 
 /// Tokens of the products by `matvec`.
-const FEW: [usize; 4] = [1, 32, 16, 64];
+const FEW: [usize; 4] = [1, 16, 32, 64];
+
+/// The same where little is to be measured.
+const QUICK_FEW: [usize; 2] = [1, 32];
 
 /// Tokens of the products by tiles.
 const MANY: [usize; 5] = [16, 32, 64, 128, 512];
@@ -31,7 +34,7 @@ pub(crate) fn measure(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let quick = bench.options.quick;
     for ty in TYPES {
         for &shape in if quick { &QUICK_SHAPES[..] } else { &SHAPES[..] } {
-            let (few, many) = if quick { (&FEW[..2], &MANY[1..2]) } else { (&FEW[..], &MANY[..]) };
+            let (few, many) = if quick { (&QUICK_FEW[..], &MANY[1..2]) } else { (&FEW[..], &MANY[..]) };
             products(bench, ty, shape, few, many)?;
         }
     }

@@ -8,6 +8,7 @@ use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
+use super::problem::coded;
 use super::weights::weights;
 use crate::{Effort, Inputs, Parity, Tally};
 
@@ -31,7 +32,7 @@ impl Parity for MatVecs {
             for tokens in effort.of([1, most + 1], [most, 2 * most + 1]) {
                 let mut inputs = Inputs::new((rows * 1000 + cols + tokens) as u64);
                 let bytes = weights(ty, rows * cols, &mut inputs);
-                let x = inputs.normals(tokens * cols);
+                let x = coded(tokens * cols, &mut inputs);
                 let (bias, before) = (inputs.normals(rows), inputs.normals(tokens * rows));
                 let matrix = Matrix::load(gpu, "w", ty, (rows, cols), &bytes, &mut |_| {})?;
                 let codes = Codes::new(gpu, tokens * cols)?;

@@ -123,7 +123,7 @@ impl Problem {
 
 /// `n` values, a multiple of 32, that every device rounds to the same codes: of 16 bits without an error, of 8 bits far
 /// from the middle between two. One that went another way would hide all other errors.
-fn coded(n: usize, inputs: &mut Inputs) -> Vec<f32> {
+pub(super) fn coded(n: usize, inputs: &mut Inputs) -> Vec<f32> {
     let mut x: Vec<f32> = (0..n)
         .map(|_| {
             let (first, fine) = (inputs.below(253) as i32 - 126, inputs.below(129) as i32 - 64);
