@@ -129,3 +129,50 @@ pub(super) fn vector_values(gpu: &Gpu, file: &GgufFile, weight: &Weight) -> Resu
     let (ty, tensor) = find(gpu, file, weight)?;
     decoded(gpu, weight, ty, file.data(tensor)?).map_err(|error| backend_error(gpu, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use turbo_backend::plan::ValueId;
+    use turbo_testkit::GgufBuilder;
+
+    use super::*;
+    use crate::gpu::GpuOptions;
+
+    #[test]
+    fn a_type_without_a_kernel_is_refused_with_the_tensor() {
+        let Some(adapter) = crate::adapters().into_iter().find(|a| a.description.refused.is_none()) else {
+            assert!(
+                std::env::var_os("TURBO_TEST_NO_GPU").is_some(),
+                "no GPU adapter; TURBO_TEST_NO_GPU=1 goes without"
+            );
+            eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU is set");
+            return;
+        };
+        let gpu = Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens");
+        // 18 is iq3_xxs: 98 bytes for 256 values.
+        let file = GgufBuilder::new(3).tensor("blk.0.ffn_up.weight", &[256, 2], 18, &[0; 196]).build();
+        let file = GgufFile::from_static("tiny.gguf", file.leak()).expect("a valid file");
+        let plan = Plan {
+            architecture: "llama".into(),
+            n_layers: 1,
+            d_model: 256,
+            n_vocab: 2,
+            context_length: 64,
+            values: Vec::new(),
+            weights: vec![Weight { tensor: "blk.0.ffn_up.weight".into(), cols: 256, rows: 2 }],
+            kv: Vec::new(),
+            key_bias: Vec::new(),
+            ropes: Vec::new(),
+            steps: Vec::new(),
+            layer_starts: vec![0],
+            logits: ValueId(0),
+        };
+        let error = Weights::load(&gpu, &plan, &file, &mut |_, _| {}).err().expect("there is no kernel for iq3_xxs");
+        let message = error.to_string();
+        let start = format!(
+            "{}: tensor blk.0.ffn_up.weight has type iq3_xxs, for which there is no kernel: supported are f32, f16, ",
+            gpu.name()
+        );
+        assert!(message.starts_with(&start) && message.contains("q4_K"), "{message}");
+    }
+}
