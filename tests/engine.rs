@@ -3,22 +3,15 @@
 use std::sync::Arc;
 
 use turbo_cpu::CpuBackend;
-use turbo_gpu::{Adapter, GpuBackend, GpuOptions, adapters};
+use turbo_gpu::{Adapter, GpuBackend, GpuOptions, usable_adapters};
 use turbo_runtime::sampling::argmax;
 use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, LogitsFor, Model, Sequence, SequenceInput};
-use turbo_testkit::{nmse, shared, workspace};
+use turbo_testkit::{gpus_found, nmse, shared, workspace};
 
 const TURBO4: KvTypes = KvTypes { k: turbo_quant::KvType::Turbo4, v: turbo_quant::KvType::Turbo4 };
 
-/// The GPUs to test on; none only if TURBO_TEST_NO_GPU=1 says that there is none.
 fn gpus() -> Vec<Adapter> {
-    let found: Vec<Adapter> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
-    if found.is_empty() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found: install a software one, or set TURBO_TEST_NO_GPU=1");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found
+    gpus_found(usable_adapters())
 }
 
 fn built_in() -> Arc<Model> {

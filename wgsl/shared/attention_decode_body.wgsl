@@ -8,6 +8,7 @@
 #define V_BLOCKS params.v_blocks
 
 #import attention_job
+#import attention_rows THREADS=64u
 #import exp2_exact
 #import fold
 #import grid
@@ -39,13 +40,10 @@
 @group(0) @binding(7) var<storage, read> key_bias: array<i32>;
 #params AttentionParams
 
-const ABSENT = 0xffffffffu;
 // Below every exponent.
 const LOWEST = -0x40000000;
 const LIMIT = 67108864.0;
 
-// Of every row: its index in queries and partials (ABSENT if there is none), first key seen, last key seen + 1.
-var<workgroup> rows: array<vec3<u32>, ROWS>;
 // Of every row and tile: largest exponent, sum of the mantissas.
 var<workgroup> exponents: array<atomic<i32>, ROWS * 4>;
 var<workgroup> mantissas: array<atomic<u32>, ROWS * 4>;
@@ -58,26 +56,6 @@ const ROW_WORDS = 544u;
 // Low and high halves of the weights of four keys.
 var<workgroup> packed: array<vec2<u32>, ROWS * 64>;
 #endif
-
-// Fills in `rows` for the workgroup's K/V head and rows from `first` on.
-fn find_rows(sequence: Sequence, kv_head: u32, first: u32, t: u32) {
-    if t >= ROWS {
-        return;
-    }
-    let row = first + t;
-    var token = 0u;
-    if sequence.tokens > 1u {
-        token = row / params.group;
-    }
-    if token < sequence.tokens && row - token * params.group < params.group {
-        let head = kv_head * params.group + row - token * params.group;
-        let index = (sequence.first + token) * params.kv_heads * params.group + head;
-        let position = sequence.start + token;
-        rows[t] = vec3<u32>(index, first_seen(position), position + 1u);
-    } else {
-        rows[t] = vec3<u32>(ABSENT, 0u, 0u);
-    }
-}
 
 // Adds what the keys' bias gives, if there is one, to the scores of a chunk's keys.
 fn with_key_bias(stored: Scores, slot: u32, t: u32) -> Scores {
@@ -101,27 +79,16 @@ fn main(
     @builtin(num_workgroups) size: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
-    let workgroup = linear_workgroup(id, size);
-    let span = workgroup % params.spans;
-    let group = workgroup / params.spans;
-    let first_row = (group % params.row_groups) * ROWS;
-    let kv_head = (group / params.row_groups) % params.kv_heads;
-    let sequence_index = group / (params.row_groups * params.kv_heads);
-    if sequence_index >= params.sequences {
+    let work = work_of(linear_workgroup(id, size));
+    if work.first_chunk >= work.end_chunk {
         return;
     }
-    let sequence = sequences[sequence_index];
-    let first_chunk = first_seen(sequence.start) / CHUNK;
+    let sequence = sequences[work.sequence];
     let last = sequence.start + sequence.tokens - 1u;
-    var chunk = first_chunk + span * params.span_chunks;
-    let end = min(chunk + params.span_chunks, last / CHUNK + 1u);
-    if chunk >= end || first_row >= sequence.tokens * params.group {
-        return;
-    }
-    find_rows(sequence, kv_head, first_row, t);
+    find_rows(sequence, work.kv_head, work.first_row, t);
     workgroupBarrier();
     load_queries(t);
-    for (; chunk < end; chunk++) {
+    for (var chunk = work.first_chunk; chunk < work.end_chunk; chunk++) {
         if t < ROWS * 4u {
             atomicStore(&exponents[t], LOWEST);
             atomicStore(&mantissas[t], 0u);
@@ -132,11 +99,11 @@ fn main(
         let tile = vec4<u32>(0u, 1u, 2u, 3u) + vec4<u32>(chunk * 4u);
         let known = min(tile, vec4<u32>(last / TILE)) + vec4<u32>(sequence.table);
         let blocks = vec4<u32>(tables[known.x], tables[known.y], tables[known.z], tables[known.w]);
-        let k_units = blocks * params.k_block + vec4<u32>(params.k_first + kv_head * params.k_unit);
-        let v_units = blocks * params.v_block + vec4<u32>(params.v_first + kv_head * params.v_unit);
-        let scores = with_key_bias(key_scores(k_units, t), chunk - first_chunk, t);
+        let k_units = blocks * params.k_block + vec4<u32>(params.k_first + work.kv_head * params.k_unit);
+        let v_units = blocks * params.v_block + vec4<u32>(params.v_first + work.kv_head * params.v_unit);
+        let scores = with_key_bias(key_scores(k_units, t), chunk - work.seen_chunk, t);
         let position = tile * TILE + vec4<u32>(t);
-        add_values(scores, position, v_units, chunk - first_chunk, t);
+        add_values(scores, position, v_units, chunk - work.seen_chunk, t);
         workgroupBarrier();
     }
 }

@@ -30,6 +30,7 @@
 #endif
 
 #import attention_job
+#import attention_rows
 #import exp2_exact
 #import fold
 #import grid
@@ -61,13 +62,10 @@
 @group(0) @binding(8) var<storage, read_write> y: array<u32>;
 #params AttentionParams
 
-const ABSENT = 0xffffffffu;
 // Below every exponent.
 const LOWEST = -0x40000000;
 const LIMIT = 67108864.0;
 
-// Of every row: its index in queries and y (ABSENT if there is none), first key seen, last key seen + 1.
-var<workgroup> rows: array<vec3<u32>, ROWS>;
 // Levels of the keys (place_of_key), then of the values (place_of_value); at the end the rows' output heads.
 var<workgroup> stage: array<vec4<u32>, STAGE>;
 // Of every row the weights: per plane of bytes four vectors of 16 keys, for f16 V f32 of 4 keys a vector. At first the
@@ -77,23 +75,6 @@ var<workgroup> weights: array<vec4<u32>, ROWS * 16>;
 #else
 var<workgroup> weights: array<vec4<u32>, ROWS * 8>;
 #endif
-
-// Fills in `rows` for the workgroup's K/V head and rows from `first` on.
-fn find_rows(sequence: Sequence, kv_head: u32, first: u32, t: u32) {
-    if t >= ROWS {
-        return;
-    }
-    let row = first + t;
-    let token = row / params.group;
-    if token < sequence.tokens {
-        let head = kv_head * params.group + row - token * params.group;
-        let index = (sequence.first + token) * params.kv_heads * params.group + head;
-        let position = sequence.start + token;
-        rows[t] = vec3<u32>(index, first_seen(position), position + 1u);
-    } else {
-        rows[t] = vec3<u32>(ABSENT, 0u, 0u);
-    }
-}
 
 @compute @workgroup_size(THREADS)
 fn main(

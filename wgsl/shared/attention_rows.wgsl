@@ -1,10 +1,11 @@
-// What a workgroup of attention_decode works on: sequence, K/V head, rows, chunks.
+// The rows of a workgroup of attention_decode or attention_prefill, and what one of attention_decode works on: sequence,
+// K/V head, rows, chunks.
 //
 // Words: ROWS, THREADS invocations of the workgroup.
 
 const ABSENT = 0xffffffffu;
 
-// Of every row: its index in queries and partials (ABSENT if there is none), first key seen, last key seen + 1.
+// Of every row: its index in queries and results (ABSENT if there is none), first key seen, last key seen + 1.
 var<workgroup> rows: array<vec3<u32>, ROWS>;
 
 struct Work {

@@ -204,10 +204,10 @@ pub struct KeyBiasParams {
     pub score_factor: f32,
 }
 
-/// Params of `matmul/matvec`.
+/// Params of `matmul/matvec` and `matmul/tiles`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct MatvecParams {
+pub struct ProductParams {
     /// Words from row to row, a multiple of 4.
     pub row_words: u32,
     /// Words of a row before its plane of high bits.
@@ -232,10 +232,10 @@ pub struct MatvecParams {
     pub add: u32,
 }
 
-/// Params of `matmul/matvec_float`.
+/// Params of `matmul/matvec_float` and `matmul/tiles_float`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct MatvecFloatParams {
+pub struct FloatProductParams {
     /// Words from row to row, a multiple of 4.
     pub row_words: u32,
     /// Rows of the matrix that are bound.
@@ -426,56 +426,6 @@ pub struct NormRopeParams {
     pub pairs: u32,
     /// 1: pairs are (i, i + pairs); 0: (2i, 2i + 1).
     pub neox: u32,
-}
-
-/// Params of `matmul/tiles`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct TilesParams {
-    /// Words from row to row, a multiple of 4.
-    pub row_words: u32,
-    /// Words of a row before its plane of high bits.
-    pub high_plane: u32,
-    /// Words of a row before its scales.
-    pub scales: u32,
-    /// Units of 32 columns.
-    pub units: u32,
-    /// Rows of the matrix that are bound.
-    pub rows: u32,
-    /// Number of tokens.
-    pub tokens: u32,
-    /// Vectors of codes before the finer plane; 0 if there is none.
-    pub fine_plane: u32,
-    /// Place of the first row among the outputs of a token.
-    pub first_row: u32,
-    /// Values from token to token in the output.
-    pub out_row: u32,
-    /// 1 if there is a bias.
-    pub bias: u32,
-    /// 1 to add to what the output holds.
-    pub add: u32,
-}
-
-/// Params of `matmul/tiles_float`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct TilesFloatParams {
-    /// Words from row to row, a multiple of 4.
-    pub row_words: u32,
-    /// Rows of the matrix that are bound.
-    pub rows: u32,
-    /// Number of tokens.
-    pub tokens: u32,
-    /// Vectors of four values from token to token in x.
-    pub x_row: u32,
-    /// Place of the first row among the outputs of a token.
-    pub first_row: u32,
-    /// Values from token to token in the output.
-    pub out_row: u32,
-    /// 1 if there is a bias.
-    pub bias: u32,
-    /// 1 to add to what the output holds.
-    pub add: u32,
 }
 
 /// Params of `matmul/tiles_half`.

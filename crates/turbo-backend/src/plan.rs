@@ -55,6 +55,21 @@ pub struct RopeTable {
     pub magnitude: f32,
 }
 
+impl RopeTable {
+    /// Appends the factors of `positions` to `factors`: per position a cosine for every pair, then as many sines, times the
+    /// magnitude. Angles are formed in double precision: at position 100,000 an angle in single precision would be off by
+    /// several thousandths.
+    pub fn factors(&self, positions: &[u32], factors: &mut Vec<f32>) {
+        factors.reserve(positions.len() * 2 * self.inv_freq.len());
+        let magnitude = f64::from(self.magnitude);
+        for &position in positions {
+            let angles = || self.inv_freq.iter().map(|&f| f64::from(position) * f64::from(f));
+            factors.extend(angles().map(|a| (a.cos() * magnitude) as f32));
+            factors.extend(angles().map(|a| (a.sin() * magnitude) as f32));
+        }
+    }
+}
+
 /// A constant part of every key of a cache slot: the bias of the key projection.
 ///
 /// Key biases can be a hundred times larger than the rest of a key (Qwen2), which would cost the rest its precision in

@@ -39,6 +39,15 @@ impl Step {
 }
 
 impl Plan {
+    /// Most query heads of an attention step.
+    pub fn most_heads(&self) -> usize {
+        let heads = self.steps.iter().filter_map(|step| match step {
+            Step::Attention { spec, .. } => Some(spec.n_heads),
+            _ => None,
+        });
+        heads.max().unwrap_or(0)
+    }
+
     /// Whether a step from `first` on reads `value` before it is written again, or it is the result.
     pub fn reads_before_write(&self, first: usize, value: ValueId) -> bool {
         for step in &self.steps[first.min(self.steps.len())..] {

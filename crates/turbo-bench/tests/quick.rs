@@ -1,7 +1,8 @@
 //! The quick measurements on every adapter of this machine. No time decides a test.
 
 use turbo_bench::{BenchError, BenchOptions, BenchRow, run};
-use turbo_gpu::{Gpu, GpuOptions, adapters};
+use turbo_gpu::{Gpu, GpuOptions, usable_adapters};
+use turbo_testkit::gpus_found;
 
 /// What has rows; `attention` is the dispatches of one call together.
 const MEASURED: &[&str] = &[
@@ -24,12 +25,7 @@ const MEASURED: &[&str] = &[
 ];
 
 fn open_all() -> Vec<Gpu> {
-    let found: Vec<_> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
-    if found.is_empty() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
+    let found = gpus_found(usable_adapters());
     found.iter().map(|adapter| Gpu::open(adapter, &GpuOptions::default()).expect("the adapter opens")).collect()
 }
 

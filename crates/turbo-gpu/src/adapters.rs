@@ -55,6 +55,11 @@ pub fn adapters() -> Vec<Adapter> {
     adapters
 }
 
+/// Those that are not refused.
+pub fn usable_adapters() -> Vec<Adapter> {
+    adapters().into_iter().filter(|adapter| adapter.description.refused.is_none()).collect()
+}
+
 /// The GPU that `asked` names, as [`choose`] reads it. GL is looked at only when nothing else fits: it starts slowly.
 ///
 /// # Errors

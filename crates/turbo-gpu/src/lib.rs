@@ -24,7 +24,7 @@ mod ring;
 mod timing;
 pub mod weights;
 
-pub use adapters::{Adapter, Description, adapters, choose, find};
+pub use adapters::{Adapter, Description, adapters, choose, find, usable_adapters};
 pub use buffer::{Bind, Buffer, ReadBack, SplitBuffer};
 pub use capabilities::{Capabilities, CoopMatrix, SubgroupSizes, Timestamps};
 pub use disk::default_cache_dir;

@@ -146,9 +146,12 @@ impl Gpu {
             let (part, at) = (unit / to.units_per_part, unit % to.units_per_part);
             let here = (to.units_per_part - at).min(rest.len() / to.unit_bytes);
             let (now, later) = rest.split_at(here * to.unit_bytes);
-            // The words may lie anywhere in memory.
-            let words: Vec<u32> = bytemuck::pod_collect_to_vec(now);
-            self.write(&to.parts[part], at * to.unit_bytes / 4, &words)?;
+            // Bytes of a file may lie anywhere in memory; words of ours are taken as they are.
+            let first = at * to.unit_bytes / 4;
+            match bytemuck::try_cast_slice(now) {
+                Ok(words) => self.write(&to.parts[part], first, words)?,
+                Err(_) => self.write(&to.parts[part], first, &bytemuck::pod_collect_to_vec::<u8, u32>(now))?,
+            }
             unit += here;
             rest = later;
         }

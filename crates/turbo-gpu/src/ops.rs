@@ -9,7 +9,6 @@ use turbo_wgsl::{Variant, ops};
 
 use crate::buffer::Bind;
 use crate::error::GpuError;
-use crate::matmul::type_name;
 use crate::recorder::{Grid, Recorder};
 use crate::weights::Matrix;
 
@@ -267,7 +266,7 @@ pub fn embed(
     let cols = table.cols() as u32;
     let values = u64::from(count) * u64::from(cols);
     check(recorder, "ops/embed", &[("tokens", tokens, count.into()), ("out", out, values)])?;
-    let (row, name) = (table.row(), type_name(table.ty()));
+    let (row, name) = (table.row(), table.ty().name());
     for part in table.parts() {
         let (weights, first_row, rows, row_words) = (part.bind, part.first_row, part.rows, row.words as u32);
         if values == 0 || rows == 0 {

@@ -1,22 +1,15 @@
 //! What the calls of the attention kernels refuse, and how they say it.
 
+mod support;
+
 use turbo_backend::{KvLayer, KvShape};
 use turbo_gpu::attention::decode::{AttentionDecode, QueryCodes, Scratch, Sequence, Side, Variants};
 use turbo_gpu::kv::cache::PoolPart;
-use turbo_gpu::{Buffer, Gpu, GpuOptions, adapters};
+use turbo_gpu::{Buffer, Gpu};
 use turbo_quant::KvType;
 use turbo_wgsl::attention::query_codes;
 
-/// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn gpu() -> Option<Gpu> {
-    let found = adapters().into_iter().find(|a| a.description.refused.is_none());
-    if found.is_none() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found.map(|adapter| Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"))
-}
+use support::gpu;
 
 fn layer(k: KvType, v: KvType, d: usize) -> KvLayer {
     KvLayer::new(KvShape { n_kv_heads: 2, head_dim_k: d, head_dim_v: d }, k, v).expect("a supported head size")

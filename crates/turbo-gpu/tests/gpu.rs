@@ -1,18 +1,13 @@
 //! Opened devices: memory, recording, errors. On every adapter of this machine, software ones included.
 
-use turbo_gpu::{Bind, Buffer, Gpu, GpuError, GpuOptions, Grid, Recorder, adapters, find, kv};
+use turbo_gpu::{Bind, Buffer, Gpu, GpuError, GpuOptions, Grid, Recorder, adapters, find, kv, usable_adapters};
 use turbo_quant::turbo::rotate::{Direction, rotate_head};
+use turbo_testkit::gpus_found;
 use turbo_wgsl::kv::rotate::{Bindings, KERNEL, N16, N128};
 use turbo_wgsl::params::RotateParams;
 
 fn on_every_gpu(options: &GpuOptions, test: impl Fn(&Gpu)) {
-    let found: Vec<_> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
-    if found.is_empty() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    for adapter in found {
+    for adapter in gpus_found(usable_adapters()) {
         test(&Gpu::open(&adapter, options).expect("the adapter opens"));
     }
 }

@@ -1,25 +1,18 @@
 //! What the calls of key biases refuse, and how they say it.
 
+mod support;
+
 use turbo_backend::key_bias::{KeyTurns, SlotBias};
 use turbo_backend::plan::{RopeStyle, RopeTable};
 use turbo_backend::{KvLayer, KvShape};
+use turbo_gpu::Gpu;
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side};
 use turbo_gpu::attention::key_bias::{KeyBias, KeyBiasTables, KeyTurnTables, SlotBiasTable};
 use turbo_gpu::kv::cache::PoolPart;
-use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_quant::KvType;
 use turbo_wgsl::attention::key_bias::P64;
 
-/// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn gpu() -> Option<Gpu> {
-    let found = adapters().into_iter().find(|a| a.description.refused.is_none());
-    if found.is_none() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found.map(|adapter| Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"))
-}
+use support::gpu;
 
 /// Tables for heads of `head_dim` values of which `2 * pairs` are rotated, over `reach` positions.
 fn tables(gpu: &Gpu, kv_heads: usize, head_dim: usize, pairs: usize, reach: usize) -> (SlotBiasTable, KeyTurnTables) {

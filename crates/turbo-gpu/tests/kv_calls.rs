@@ -1,23 +1,15 @@
 //! What the calls of the KV kernels refuse, and how they say it.
 
+mod support;
+
 use turbo_backend::SideLayout;
 use turbo_gpu::kv::HeadSizes;
 use turbo_gpu::kv::cache::{PoolPart, Rows};
 use turbo_gpu::kv::kv_decode::KvDecode;
 use turbo_gpu::kv::kv_encode::{KvEncode, NewHeads, kernel, variant};
-use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_quant::KvType;
 
-/// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn gpu() -> Option<Gpu> {
-    let found = adapters().into_iter().find(|a| a.description.refused.is_none());
-    if found.is_none() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found.map(|adapter| Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"))
-}
+use support::gpu;
 
 #[test]
 fn calls_that_do_not_fit_their_buffers_are_refused() {

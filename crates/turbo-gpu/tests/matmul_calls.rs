@@ -1,20 +1,13 @@
 //! What the calls of products refuse, and how they say it.
 
+mod support;
+
 use turbo_gguf::GgmlType;
 use turbo_gpu::matmul::{Codes, Halves, Input, MatVec, Tiles, TilesInput, has_half_tiles};
 use turbo_gpu::weights::Matrix;
-use turbo_gpu::{Gpu, GpuError, GpuOptions, adapters};
+use turbo_gpu::{Gpu, GpuError};
 
-/// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn gpu() -> Option<Gpu> {
-    let found = adapters().into_iter().find(|a| a.description.refused.is_none());
-    if found.is_none() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found.map(|adapter| Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"))
-}
+use support::gpu;
 
 fn matrix(gpu: &Gpu, ty: GgmlType) -> Matrix {
     let bytes = vec![0; 3 * 64 / ty.block_values() * ty.block_bytes()];

@@ -1,24 +1,16 @@
 //! What the call of attention_prefill refuses, how it says it, and when it is chosen.
 
+mod support;
+
 use turbo_backend::{KvLayer, KvShape};
 use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side};
 use turbo_gpu::attention::job::Way;
 use turbo_gpu::attention::prefill::{AttentionPrefill, KeyBiasParts, Variants};
 use turbo_gpu::kv::cache::PoolPart;
-use turbo_gpu::{Gpu, GpuOptions, adapters};
 use turbo_quant::KvType;
 use turbo_wgsl::attention::attention_prefill::KERNEL;
 
-/// The first adapter of this machine; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn gpu() -> Option<Gpu> {
-    let found = adapters().into_iter().find(|a| a.description.refused.is_none());
-    if found.is_none() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found.map(|adapter| Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"))
-}
+use support::gpu;
 
 fn layer(head_dim: usize) -> KvLayer {
     let shape = KvShape { n_kv_heads: 2, head_dim_k: head_dim, head_dim_v: head_dim };

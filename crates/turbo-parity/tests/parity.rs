@@ -1,25 +1,11 @@
 //! Every kernel on every adapter of this machine, software ones included: the device must be named to be left out.
 
-use turbo_gpu::{Adapter, Gpu, GpuOptions, adapters};
+use turbo_gpu::{Gpu, GpuOptions, usable_adapters};
 use turbo_parity::{ALL, Effort, Verdict, run};
-
-/// The adapters to test on; none only if TURBO_TEST_NO_GPU=1 says that there is no GPU.
-fn tested() -> Vec<Adapter> {
-    let found: Vec<Adapter> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
-    if found.is_empty() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(
-            excused,
-            "no GPU adapter was found: install a software one (Debian: mesa-vulkan-drivers and libegl1), or set \
-             TURBO_TEST_NO_GPU=1 to go without"
-        );
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    found
-}
+use turbo_testkit::gpus_found;
 
 fn all_kernels(options: &GpuOptions) {
-    for adapter in tested() {
+    for adapter in gpus_found(usable_adapters()) {
         let gpu = Gpu::open(&adapter, options).expect("the adapter opens");
         let device = &adapter.description;
         let rows = run(&gpu, Effort::Quick, None, |row| {

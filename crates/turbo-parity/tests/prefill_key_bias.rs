@@ -1,22 +1,17 @@
 //! Where attention_prefill looks for the parts of the scores that a key bias makes.
 
 use turbo_gpu::attention::prefill::Variants;
-use turbo_gpu::{Gpu, GpuOptions, adapters};
+use turbo_gpu::{Gpu, GpuOptions, usable_adapters};
 use turbo_parity::attention::{Case, Problem};
 use turbo_quant::KvType;
+use turbo_testkit::gpus_found;
 
 /// A key with so low a score has the weight 0 and adds nothing to the denominator.
 const HIDDEN: i32 = -(1 << 29);
 
 #[test]
 fn keys_that_the_bias_hides_are_those_outside_a_window() {
-    let adapter = adapters().into_iter().find(|a| a.description.refused.is_none());
-    let Some(adapter) = adapter else {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-        return;
-    };
+    let Some(adapter) = gpus_found(usable_adapters()).into_iter().next() else { return };
     let gpu = Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens");
     let (keys, tokens, window) = (300_usize, 5_usize, 70_usize);
     let plain = Case {

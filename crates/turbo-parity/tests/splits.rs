@@ -2,9 +2,10 @@
 //! machine.
 
 use turbo_gpu::attention::decode::Variants;
-use turbo_gpu::{Gpu, GpuOptions, adapters};
+use turbo_gpu::{Gpu, GpuOptions, usable_adapters};
 use turbo_parity::attention::{Case, Problem, Rotation};
 use turbo_quant::KvType;
+use turbo_testkit::gpus_found;
 
 const PAIRS: [(KvType, KvType); 4] = [
     (KvType::Turbo4, KvType::Turbo4),
@@ -14,13 +15,7 @@ const PAIRS: [(KvType, KvType); 4] = [
 ];
 
 fn on_every_gpu(test: impl Fn(&Gpu)) {
-    let found: Vec<_> = adapters().into_iter().filter(|a| a.description.refused.is_none()).collect();
-    if found.is_empty() {
-        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
-        assert!(excused, "no GPU adapter was found; TURBO_TEST_NO_GPU=1 goes without");
-        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
-    }
-    for adapter in found {
+    for adapter in gpus_found(usable_adapters()) {
         eprintln!("{}", adapter.description);
         test(&Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"));
     }

@@ -28,6 +28,24 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// `found`, the GPUs to test on. There must be one, unless `TURBO_TEST_NO_GPU=1` says that none is expected; then it prints
+/// to stderr that a test was not run.
+///
+/// # Panics
+/// When there is none and that is not excused.
+pub fn gpus_found<T>(found: Vec<T>) -> Vec<T> {
+    if found.is_empty() {
+        let excused = std::env::var_os("TURBO_TEST_NO_GPU").is_some_and(|v| v == "1");
+        assert!(
+            excused,
+            "no GPU adapter was found: install a software one (Debian: mesa-vulkan-drivers and libegl1), or set \
+             TURBO_TEST_NO_GPU=1 to go without"
+        );
+        eprintln!("NOT RUN: no GPU adapter was found, and TURBO_TEST_NO_GPU=1 is set");
+    }
+    found
+}
+
 /// The root folder of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().and_then(Path::parent).expect("crates/turbo-testkit has two parents")

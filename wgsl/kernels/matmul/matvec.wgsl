@@ -12,29 +12,16 @@
 
 #import grid
 #import matvec_end
+#import product_params
 #import unit_dot
 #import weight_unit
-
-struct MatvecParams {
-    row_words: u32,
-    high_plane: u32,
-    scales: u32,
-    units: u32,
-    rows: u32,
-    tokens: u32,
-    fine_plane: u32,
-    first_row: u32,
-    out_row: u32,
-    bias: u32,
-    add: u32,
-}
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-#params MatvecParams
+#params ProductParams
 
 @compute @workgroup_size(128)
 fn main(

@@ -10,25 +10,15 @@
 // twin: crates/turbo-cpu/src/matmul/matvec_float.rs
 
 #import float_pair
+#import float_product_params
 #import grid
 #import matvec_end
-
-struct MatvecFloatParams {
-    row_words: u32,
-    rows: u32,
-    tokens: u32,
-    x_row: u32,
-    first_row: u32,
-    out_row: u32,
-    bias: u32,
-    add: u32,
-}
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-#params MatvecFloatParams
+#params FloatProductParams
 
 @compute @workgroup_size(128)
 fn main(

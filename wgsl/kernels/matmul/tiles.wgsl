@@ -11,30 +11,17 @@
 // twin: crates/turbo-cpu/src/matmul/tiles.rs
 
 #import grid
-#import store_sum
+#import product_params
+#import store_tile
 #import unit_dot
 #import weight_unit
-
-struct TilesParams {
-    row_words: u32,
-    high_plane: u32,
-    scales: u32,
-    units: u32,
-    rows: u32,
-    tokens: u32,
-    fine_plane: u32,
-    first_row: u32,
-    out_row: u32,
-    bias: u32,
-    add: u32,
-}
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-#params TilesParams
+#params ProductParams
 
 // A unit of every row and of every token of the tile.
 var<workgroup> row_units: array<Unit, 64>;
@@ -106,15 +93,5 @@ fn main(
 #end
         workgroupBarrier();
     }
-#repeat J 4
-#repeat I 4
-    {
-        let token = first_token + t / 16u + 16u * J;
-        let row = first_row + t % 16u + 16u * I;
-        if token < params.tokens && row < params.rows {
-            store_sum(sums[4 * J + I], token, row);
-        }
-    }
-#end
-#end
+    store_tile(sums, first_token, first_row, t);
 }

@@ -10,25 +10,15 @@
 // twin: crates/turbo-cpu/src/matmul/tiles_float.rs
 
 #import float_pair
+#import float_product_params
 #import grid
-#import store_sum
-
-struct TilesFloatParams {
-    row_words: u32,
-    rows: u32,
-    tokens: u32,
-    x_row: u32,
-    first_row: u32,
-    out_row: u32,
-    bias: u32,
-    add: u32,
-}
+#import store_tile
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-#params TilesFloatParams
+#params FloatProductParams
 
 // 16 columns of every row and of every token of the tile; a vector between them keeps them off each other's banks.
 var<workgroup> row_values: array<vec4<f32>, 320>;
@@ -85,15 +75,5 @@ fn main(
         }
         workgroupBarrier();
     }
-#repeat J 4
-#repeat I 4
-    {
-        let token = first_token + t / 16u + 16u * J;
-        let row = first_row + t % 16u + 16u * I;
-        if token < params.tokens && row < params.rows {
-            store_sum(sums[4 * J + I], token, row);
-        }
-    }
-#end
-#end
+    store_tile(sums, first_token, first_row, t);
 }

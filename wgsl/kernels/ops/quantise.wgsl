@@ -6,12 +6,7 @@
 // class: Bounded
 // twin: crates/turbo-cpu/src/ops/quantise.rs
 
-#ifdef SUBGROUP
-#import activation_codes_lanes
-#else
-#import activation_codes
-#endif
-#import grid
+#import codes_of_values
 
 struct QuantiseParams {
     units: u32,
@@ -27,38 +22,7 @@ struct QuantiseParams {
 @group(0) @binding(2) var<storage, read_write> heads: array<vec4<f32>>;
 #params QuantiseParams
 
-#ifdef SUBGROUP
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) size: vec3<u32>,
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
-) {
-    let place = linear_workgroup(id, size) * 64u + subgroup * subgroup_size + lane;
-    let present = place < params.units * 8u;
-    store_codes_lanes(x[select(0u, place, present)], place, present);
+// Values 4 `place` .. 4 `place` + 3.
+fn value_at(place: u32) -> vec4<f32> {
+    return x[place];
 }
-
-#else
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) size: vec3<u32>,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let unit = linear_workgroup(id, size) * 64u + t;
-    if unit >= params.units {
-        return;
-    }
-    var values: array<vec4<f32>, 8>;
-#repeat I 8
-    values[I] = x[unit * 8u + I];
-#end
-    store_codes(values, unit);
-}
-
-#endif

@@ -35,7 +35,7 @@ impl CpuEngine {
             Step::Add { x, y } => {
                 self.pair(x, y, n, |x, y| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
             }
-            Step::Scale { x, factor } => self.each_row(x, n, |_, row| row.iter_mut().for_each(|x| *x *= factor)),
+            Step::Scale { x, factor } => self.each_row(x, n, |_, row| ops::scale::scale(row, factor)),
             Step::SoftCap { x, cap } => self.each_row(x, n, |_, row| ops::soft_cap(cap, row)),
             Step::SelectLogits { x } => {
                 let width = self.plan.width(x);

@@ -11,18 +11,11 @@ pub struct RopeAngles {
 }
 
 impl RopeAngles {
-    /// Works out the factors of these positions. Angles are formed in double precision: at position 100,000 an
-    /// angle in single precision would be off by several thousandths.
+    /// Works out the factors of these positions ([`RopeTable::factors`]).
     pub fn prepare(&mut self, table: &RopeTable, positions: &[u32]) {
         self.pairs = table.inv_freq.len();
         self.factors.clear();
-        self.factors.reserve(positions.len() * 2 * self.pairs);
-        for &position in positions {
-            let angles = || table.inv_freq.iter().map(|&f| f64::from(position) * f64::from(f));
-            let magnitude = f64::from(table.magnitude);
-            self.factors.extend(angles().map(|a| (a.cos() * magnitude) as f32));
-            self.factors.extend(angles().map(|a| (a.sin() * magnitude) as f32));
-        }
+        table.factors(positions, &mut self.factors);
     }
 
     /// Of every token: `pairs` cosines, then as many sines, times the table's magnitude.

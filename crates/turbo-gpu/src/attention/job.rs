@@ -62,36 +62,15 @@ impl Way {
             Self::Prefill(_) => Scratch::without_partials(gpu, layer, rows, chunks),
         }
     }
-}
 
-/// Attention of the query tokens of some sequences over one cache slot, by whichever kernels suit.
-#[derive(Clone, Copy, Debug)]
-pub struct Attention<'a> {
-    /// What is to be done.
-    pub job: AttentionDecode<'a>,
-}
-
-impl Attention<'_> {
-    /// Records the dispatches.
+    /// Records the dispatches of `job`, whose scratch was made for this way.
     ///
     /// # Errors
     /// Sizes that do not fit, a device that cannot run the pair of types.
-    pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<(), GpuError> {
-        let job = &self.job;
-        let way = Way::choose(recorder.gpu(), job.layer, job.n_heads, job.known, job.window)?;
-        self.record_with(recorder, &way)
-    }
-
-    /// Like [`Attention::record`], in this way: the one that the scratch was made for.
-    ///
-    /// # Errors
-    /// As [`Attention::record`].
-    pub fn record_with(&self, recorder: &mut Recorder<'_>, way: &Way) -> Result<(), GpuError> {
-        match way {
-            Way::Decode(variants) => self.job.record_with(recorder, variants),
-            Way::Prefill(variants) => {
-                AttentionPrefill { job: self.job, key_bias: None }.record_with(recorder, variants)
-            }
+    pub fn record(&self, recorder: &mut Recorder<'_>, job: AttentionDecode<'_>) -> Result<(), GpuError> {
+        match self {
+            Self::Decode(variants) => job.record_with(recorder, variants),
+            Self::Prefill(variants) => AttentionPrefill { job, key_bias: None }.record_with(recorder, variants),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use turbo_backend::plan::{Plan, RopeTable};
+use turbo_backend::plan::Plan;
 use turbo_backend::{BLOCK_TOKENS, BackendError, BatchItem, LogitsFor, PoolId};
 
 use crate::attention::decode::Sequence;
@@ -151,21 +151,10 @@ impl DeviceBatch {
             gpu.write(&self.slots, run.slot_at, &batch.slots[run.tokens.clone()])?;
         }
         for (to, rope) in self.factors.iter().zip(&plan.ropes) {
-            gpu.write(to, 0, &factors(rope, &batch.positions))?;
+            let mut factors = Vec::new();
+            rope.factors(&batch.positions, &mut factors);
+            gpu.write(to, 0, &factors)?;
         }
         Ok(())
     }
-}
-
-/// Cosines, then sines of every position, times the magnitude. Angles are formed in double precision: at position
-/// 100,000 an angle in single precision would be off by several thousandths.
-fn factors(rope: &RopeTable, positions: &[u32]) -> Vec<f32> {
-    let magnitude = f64::from(rope.magnitude);
-    let mut factors = Vec::with_capacity(positions.len() * 2 * rope.inv_freq.len());
-    for &position in positions {
-        let angles = || rope.inv_freq.iter().map(|&f| f64::from(position) * f64::from(f));
-        factors.extend(angles().map(|a| (a.cos() * magnitude) as f32));
-        factors.extend(angles().map(|a| (a.sin() * magnitude) as f32));
-    }
-    factors
 }

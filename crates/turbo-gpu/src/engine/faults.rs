@@ -23,15 +23,11 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(gpu: &Gpu, plan: &Plan, max_batch: usize) -> Result<Self, GpuError> {
-        let heads = plan.steps.iter().filter_map(|step| match step {
-            Step::Attention { spec, .. } => Some(spec.n_heads),
-            _ => None,
-        });
-        let queries = max_batch * heads.max().unwrap_or(1);
+        let heads = plan.most_heads().max(1);
         Ok(Self {
-            heads: queries / max_batch.max(1),
+            heads,
             kv: gpu.buffer("K/V faults", plan.steps.len())?,
-            queries: gpu.buffer("query faults", queries)?,
+            queries: gpu.buffer("query faults", max_batch * heads)?,
         })
     }
 

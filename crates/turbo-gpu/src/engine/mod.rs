@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use turbo_backend::plan::{Plan, Step};
+use turbo_backend::plan::Plan;
 use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, PoolId};
 use turbo_gguf::GgufFile;
 
@@ -173,11 +173,7 @@ impl Engine for GpuEngine {
         }
         // A key bias takes a word for every query head and key.
         let chunks = self.pools.values().map(Pool::chunks).max().unwrap_or(0).next_power_of_two();
-        let heads = self.plan.steps.iter().filter_map(|step| match step {
-            Step::Attention { spec, .. } => Some(spec.n_heads),
-            _ => None,
-        });
-        let token = 4 * CHUNK_TOKENS * chunks.max(1) * heads.max().unwrap_or(1);
+        let token = 4 * CHUNK_TOKENS * chunks.max(1) * self.plan.most_heads().max(1);
         let room =
             usize::try_from(self.gpu.capabilities().max_binding_bytes).unwrap_or(usize::MAX).min(MOST_BIAS_BYTES);
         (room / token).clamp(1, self.max_batch)

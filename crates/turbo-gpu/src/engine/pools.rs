@@ -6,6 +6,7 @@ use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BLOCK_TOKENS, BackendError, CHUNK_TOKENS, KvLayer, KvPoolSpec, PoolId};
 
 use super::batch::Batch;
+use super::steps::window;
 use crate::attention::decode::{Scratch, Side};
 use crate::attention::job::Way;
 use crate::buffer::Buffer;
@@ -123,8 +124,7 @@ impl Scratches {
                     of_run[index] = Some(way);
                     continue;
                 }
-                let window = spec.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX));
-                let way = Way::choose(gpu, layer, heads as u32, &run.sequences, window)?;
+                let way = Way::choose(gpu, layer, heads as u32, &run.sequences, window(spec))?;
                 self.make(gpu, layer, &way, (run.tokens.len() * heads, batch.chunks()), biased)?;
                 last = Some(((*layer, heads, spec.window), way));
                 of_run[index] = Some(way);

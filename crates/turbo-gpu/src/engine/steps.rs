@@ -6,7 +6,6 @@ use super::batch::{Batch, Run};
 use super::fuse::Op;
 use super::{GpuEngine, Pool};
 use crate::attention::decode::AttentionDecode;
-use crate::attention::job::Attention;
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -313,7 +312,7 @@ impl GpuEngine {
                 k,
                 v,
                 scale: spec.scale,
-                window: spec.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+                window: window(spec),
                 soft_cap: spec.soft_cap,
                 sinks: spec.sinks.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|sinks| sinks.bind()),
                 key_bias: self.key_biases.of(slot),
@@ -321,7 +320,7 @@ impl GpuEngine {
                 faults: self.faults.queries(),
                 out: rows(out),
             };
-            Attention { job }.record_with(recorder, &way)?;
+            way.record(recorder, job)?;
         }
         Ok(())
     }
@@ -334,4 +333,9 @@ impl Recording {
             self.coded = None;
         }
     }
+}
+
+/// The window of an attention step, as kernels take it.
+pub(super) fn window(spec: &AttentionSpec) -> Option<u32> {
+    spec.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX))
 }

@@ -3,7 +3,6 @@
 use turbo_gguf::GgmlType;
 use turbo_wgsl::{Feature, Variant, matmul};
 
-use super::type_name;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::weights::Matrix;
@@ -28,7 +27,7 @@ const ENOUGH_WORKGROUPS: u32 = 128;
 /// # Errors
 /// It has none: the message says what is missing.
 pub fn half_variant(gpu: &Gpu, ty: GgmlType, (rows, tokens): (u32, u32)) -> Result<&'static Variant, GpuError> {
-    let name = type_name(ty);
+    let name = ty.name();
     let enough = tokens.div_ceil(128) * rows.div_ceil(128) >= ENOUGH_WORKGROUPS && tokens > 64;
     let sixteen = if enough { format!("{name},coop16") } else { format!("{name},coop16,t64") };
     let variant = gpu.pick(&matmul::tiles_half::KERNEL, &[&sixteen, &format!("{name},coop8")])?;

@@ -1,7 +1,6 @@
 //! Products for few tokens: `wgsl/kernels/matmul/matvec.wgsl` and `matvec_float.wgsl`.
 
-use turbo_gguf::GgmlType;
-use turbo_wgsl::params::{MatvecFloatParams, MatvecParams};
+use turbo_wgsl::params::{FloatProductParams, ProductParams};
 use turbo_wgsl::{Variant, matmul};
 
 use super::codes::Codes;
@@ -9,7 +8,7 @@ use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
-use crate::weights::Matrix;
+use crate::weights::{Matrix, MatrixPart};
 
 /// Rows of a workgroup.
 const ROWS: u32 = 4;
@@ -51,11 +50,6 @@ fn tokens_of_workgroup(tokens: u32) -> u32 {
     }
 }
 
-/// The name that variants have for a type.
-pub fn type_name(ty: GgmlType) -> &'static str {
-    ty.name()
-}
-
 impl MatVec<'_> {
     /// Records the product.
     ///
@@ -75,7 +69,7 @@ impl MatVec<'_> {
             Input::Codes(..) => &matmul::matvec::KERNEL,
             Input::Float(_) => &matmul::matvec_float::KERNEL,
         };
-        gpu.pick(kernel, &[&format!("{},t{}", type_name(self.matrix.ty()), tokens_of_workgroup(self.tokens))])
+        gpu.pick(kernel, &[&format!("{},t{}", self.matrix.ty(), tokens_of_workgroup(self.tokens))])
     }
 
     /// Like [`MatVec::record`], with this variant.
@@ -88,53 +82,59 @@ impl MatVec<'_> {
         }
         let named = variant.name.rsplit(",t").next().and_then(|t| t.parse().ok());
         let token_groups = self.tokens.div_ceil(named.unwrap_or(1));
-        let row = self.matrix.row();
         for part in self.matrix.parts() {
             let grid = Grid::linear(token_groups * part.rows.div_ceil(ROWS));
             if part.rows == 0 || self.tokens == 0 {
                 continue;
             }
             let (weights, out) = (part.bind, self.out);
-            let (first_row, out_row, add) = (part.first_row, self.out_row, self.add.into());
-            let (rows, tokens, row_words) = (part.rows, self.tokens, row.words as u32);
             match self.input {
                 Input::Codes(input, wide) => {
                     let (codes, heads) = (input.codes.bind(), input.heads.bind());
-                    let params = MatvecParams {
-                        row_words,
-                        high_plane: row.high_plane as u32,
-                        scales: row.scales as u32,
-                        units: row.units as u32,
-                        rows,
-                        tokens,
-                        fine_plane: input.fine_plane(wide),
-                        first_row,
-                        out_row,
-                        bias: self.bias.is_some().into(),
-                        add,
-                    };
                     let bias = self.bias.unwrap_or(heads);
                     let bindings = matmul::matvec::Bindings { weights, codes, heads, bias, out };
-                    recorder.dispatch(variant, bindings, &params, grid)?;
+                    recorder.dispatch(variant, bindings, &self.params(&part, input.fine_plane(wide)), grid)?;
                 }
                 Input::Float(x) => {
                     let bias = self.bias.unwrap_or(x);
-                    let params = MatvecFloatParams {
-                        row_words,
-                        rows,
-                        tokens,
-                        x_row: (self.matrix.cols() / 4) as u32,
-                        first_row,
-                        out_row,
-                        bias: self.bias.is_some().into(),
-                        add,
-                    };
                     let bindings = matmul::matvec_float::Bindings { weights, x, bias, out };
-                    recorder.dispatch(variant, bindings, &params, grid)?;
+                    recorder.dispatch(variant, bindings, &self.float_params(&part), grid)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Params for the rows of `part`, with codes whose finer plane, if they have one, is behind so many vectors.
+    pub(super) fn params(&self, part: &MatrixPart<'_>, fine_plane: u32) -> ProductParams {
+        let row = self.matrix.row();
+        ProductParams {
+            row_words: row.words as u32,
+            high_plane: row.high_plane as u32,
+            scales: row.scales as u32,
+            units: row.units as u32,
+            rows: part.rows,
+            tokens: self.tokens,
+            fine_plane,
+            first_row: part.first_row,
+            out_row: self.out_row,
+            bias: self.bias.is_some().into(),
+            add: self.add.into(),
+        }
+    }
+
+    /// The same with floats.
+    pub(super) fn float_params(&self, part: &MatrixPart<'_>) -> FloatProductParams {
+        FloatProductParams {
+            row_words: self.matrix.row().words as u32,
+            rows: part.rows,
+            tokens: self.tokens,
+            x_row: (self.matrix.cols() / 4) as u32,
+            first_row: part.first_row,
+            out_row: self.out_row,
+            bias: self.bias.is_some().into(),
+            add: self.add.into(),
+        }
     }
 
     /// Why this cannot be done, if so.

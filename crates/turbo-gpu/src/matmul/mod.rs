@@ -9,5 +9,5 @@ mod tiles;
 pub use choice::{FewTokens, half_variant, has_half_tiles};
 pub use codes::Codes;
 pub use halves::Halves;
-pub use matvec::{Input, MatVec, type_name};
+pub use matvec::{Input, MatVec};
 pub use tiles::{Tiles, TilesInput};

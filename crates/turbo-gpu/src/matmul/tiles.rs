@@ -1,11 +1,11 @@
 //! Products for many tokens: `wgsl/kernels/matmul/tiles.wgsl`, `tiles_float.wgsl` and `tiles_half.wgsl`.
 
-use turbo_wgsl::params::{TilesFloatParams, TilesHalfParams, TilesParams};
+use turbo_wgsl::params::TilesHalfParams;
 use turbo_wgsl::{Kernel, Variant, matmul};
 
 use super::choice::{half_variant, tile_of};
 use super::matvec::{Input, MatVec};
-use super::{Codes, Halves, type_name};
+use super::{Codes, Halves};
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -78,7 +78,7 @@ impl Tiles<'_> {
         let ty = self.matrix.ty();
         match self.input {
             TilesInput::Halves(_) => half_variant(gpu, ty, (self.matrix.rows() as u32, self.tokens)),
-            _ => gpu.pick(self.kernel(), &[type_name(ty)]),
+            _ => gpu.pick(self.kernel(), &[ty.name()]),
         }
     }
 
@@ -109,21 +109,8 @@ impl Tiles<'_> {
         (part, grid): (&MatrixPart<'_>, Grid),
         (input, wide): (&Codes, bool),
     ) -> Result<(), GpuError> {
-        let row = self.matrix.row();
         let (codes, heads) = (input.codes.bind(), input.heads.bind());
-        let params = TilesParams {
-            row_words: row.words as u32,
-            high_plane: row.high_plane as u32,
-            scales: row.scales as u32,
-            units: row.units as u32,
-            rows: part.rows,
-            tokens: self.tokens,
-            fine_plane: input.fine_plane(wide),
-            first_row: part.first_row,
-            out_row: self.out_row,
-            bias: self.bias.is_some().into(),
-            add: self.add.into(),
-        };
+        let params = self.as_mat_vec(Input::Codes(input, wide)).params(part, input.fine_plane(wide));
         let (weights, bias, out) = (part.bind, self.bias.unwrap_or(heads), self.out);
         recorder.dispatch(variant, matmul::tiles::Bindings { weights, codes, heads, bias, out }, &params, grid)
     }
@@ -135,16 +122,7 @@ impl Tiles<'_> {
         (part, grid): (&MatrixPart<'_>, Grid),
         x: Bind<'_>,
     ) -> Result<(), GpuError> {
-        let params = TilesFloatParams {
-            row_words: self.matrix.row().words as u32,
-            rows: part.rows,
-            tokens: self.tokens,
-            x_row: (self.matrix.cols() / 4) as u32,
-            first_row: part.first_row,
-            out_row: self.out_row,
-            bias: self.bias.is_some().into(),
-            add: self.add.into(),
-        };
+        let params = self.as_mat_vec(Input::Float(x)).float_params(part);
         let (weights, bias, out) = (part.bind, self.bias.unwrap_or(x), self.out);
         recorder.dispatch(variant, matmul::tiles_float::Bindings { weights, x, bias, out }, &params, grid)
     }
@@ -179,19 +157,22 @@ impl Tiles<'_> {
         recorder.dispatch(variant, bindings, &params, grid)
     }
 
+    /// The same product for few tokens, which has the same params and the same needs.
+    fn as_mat_vec<'a>(&'a self, input: Input<'a>) -> MatVec<'a> {
+        let Self { matrix, tokens, bias, add, out, out_row, .. } = *self;
+        MatVec { matrix, input, tokens, bias, add, out, out_row }
+    }
+
     /// Why this cannot be done, if so.
     fn problem(&self) -> Option<String> {
-        let Self { matrix, tokens, bias, add, out, out_row, .. } = *self;
-        let input = match self.input {
-            TilesInput::Codes(codes, wide) => Input::Codes(codes, wide),
-            TilesInput::Float(x) => Input::Float(x),
-            TilesInput::Halves(halves) => {
-                let fits = halves.fits(tokens as usize, matrix.cols());
-                return (!fits)
-                    .then(|| format!("halves of another size for {tokens} tokens of {} values", matrix.cols()))
-                    .or_else(|| super::matvec::out_problem(matrix.rows(), tokens, bias, out, out_row));
+        let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens);
+        match self.input {
+            TilesInput::Codes(codes, wide) => self.as_mat_vec(Input::Codes(codes, wide)).problem(),
+            TilesInput::Float(x) => self.as_mat_vec(Input::Float(x)).problem(),
+            TilesInput::Halves(halves) if !halves.fits(tokens as usize, cols) => {
+                Some(format!("halves of another size for {tokens} tokens of {cols} values"))
             }
-        };
-        MatVec { matrix, input, tokens, bias, add, out, out_row }.problem()
+            TilesInput::Halves(_) => super::matvec::out_problem(rows, tokens, self.bias, self.out, self.out_row),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What rows of every weight type look like in GPU memory; `wgsl/shared/weight_unit.wgsl` reads them.
 
 use turbo_gguf::GgmlType;
+use turbo_quant::ggml::{FP4_LEVELS, IQ4_LEVELS};
 
 /// Columns of a unit.
 pub const UNIT: usize = 32;
@@ -35,9 +36,6 @@ pub struct Layout {
     pub(super) levels: Option<&'static [i8; 16]>,
 }
 
-const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-const MXFP4: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
-
 /// Words of the parts of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowLayout {
@@ -67,11 +65,23 @@ impl Layout {
             GgmlType::Q4_K => plain(4, 0, Scales::Super, 0),
             GgmlType::Q5_K => plain(4, 1, Scales::Super, 0),
             GgmlType::Q6_K => plain(4, 2, Scales::Super, 32),
-            GgmlType::IQ4_NL => Self { levels: Some(&IQ4), ..plain(4, 0, Scales::Half, 0) },
-            GgmlType::IQ4_XS => Self { levels: Some(&IQ4), ..plain(4, 0, Scales::Super, 0) },
-            GgmlType::MXFP4 => Self { levels: Some(&MXFP4), ..plain(4, 0, Scales::Brain, 0) },
+            GgmlType::IQ4_NL => Self { levels: Some(&IQ4_LEVELS), ..plain(4, 0, Scales::Half, 0) },
+            GgmlType::IQ4_XS => Self { levels: Some(&IQ4_LEVELS), ..plain(4, 0, Scales::Super, 0) },
+            GgmlType::MXFP4 => Self { levels: Some(&FP4_LEVELS), ..plain(4, 0, Scales::Brain, 0) },
             _ => return None,
         })
+    }
+
+    /// Bytes of a block at which its f16 factors are: one or two, none of types without.
+    pub const fn factors(&self) -> &'static [usize] {
+        match self.ty {
+            GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::IQ4_NL | GgmlType::IQ4_XS => &[0],
+            GgmlType::Q4_1 | GgmlType::Q5_1 | GgmlType::Q4_K | GgmlType::Q5_K => &[0, 2],
+            GgmlType::Q2_K => &[80, 82],
+            GgmlType::Q3_K => &[108],
+            GgmlType::Q6_K => &[208],
+            _ => &[],
+        }
     }
 
     /// All types that have one.

@@ -91,7 +91,7 @@ impl Matrix {
         let mut largest = 0.0_f32;
         for (index, part) in bytes.chunks(step * row_bytes.max(1)).enumerate() {
             let words = repack_rows(layout, cols, part);
-            largest = largest.max(magnitude::bound(ty, part));
+            largest = largest.max(magnitude::bound(&layout, part));
             gpu.write_units(&data, index * step, bytemuck::cast_slice(&words))?;
             progress(part.len() as u64);
         }

@@ -78,7 +78,7 @@ impl RowPacker {
             let block = &mut block[..bytes.len()];
             block.copy_from_slice(bytes);
             // With factors of one, scales come out as the small integers that they are.
-            let factors = factors(ty, block);
+            let factors = take_factors(&self.layout, block);
             ggml::expand(ty, block, &mut self.codes, &mut self.scales, &mut self.mins);
             self.store_scales(factors, unit, &mut words[row.scales..]);
             for codes in self.codes.as_chunks::<UNIT>().0 {
@@ -119,21 +119,11 @@ impl RowPacker {
 }
 
 /// Takes the f16 factors of a block out of it; those of scales of scales are replaced by ones.
-fn factors(ty: GgmlType, block: &mut [u8]) -> [u16; 2] {
-    let (at, replaced): (&[usize], _) = match ty {
-        GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::IQ4_NL => (&[0], false),
-        GgmlType::Q4_1 | GgmlType::Q5_1 => (&[0, 2], false),
-        GgmlType::Q2_K => (&[80, 82], true),
-        GgmlType::Q3_K => (&[108], true),
-        GgmlType::Q4_K | GgmlType::Q5_K => (&[0, 2], true),
-        GgmlType::Q6_K => (&[208], true),
-        GgmlType::IQ4_XS => (&[0], true),
-        _ => (&[], false),
-    };
+fn take_factors(layout: &Layout, block: &mut [u8]) -> [u16; 2] {
     let mut factors = [0; 2];
-    for (factor, &at) in factors.iter_mut().zip(at) {
+    for (factor, &at) in factors.iter_mut().zip(layout.factors()) {
         *factor = u16::from_le_bytes([block[at], block[at + 1]]);
-        if replaced {
+        if layout.scales == Scales::Super {
             block[at..at + 2].copy_from_slice(&ONE);
         }
     }

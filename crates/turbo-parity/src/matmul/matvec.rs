@@ -2,13 +2,12 @@
 
 use turbo_cpu::matmul::WeightRef;
 use turbo_cpu::matmul::matvec::matvec;
-use turbo_gguf::GgmlType;
-use turbo_gpu::matmul::{Codes, Input, MatVec, type_name};
+use turbo_gpu::matmul::{Codes, Input, MatVec};
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::problem::coded;
+use super::problem::{coded, type_of};
 use super::weights::weights;
 use crate::{Effort, Inputs, Parity, Tally};
 
@@ -24,8 +23,8 @@ impl Parity for MatVecs {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let (name, workgroup) = variant.name.split_once(",t").unwrap_or_default();
-        let Some(&ty) = GgmlType::ALL.iter().find(|&&ty| type_name(ty) == name) else { return Ok(()) };
+        let Some(ty) = type_of(variant) else { return Ok(()) };
+        let (_, workgroup) = variant.name.split_once(",t").unwrap_or_default();
         let most: usize = workgroup.parse().unwrap_or(1);
         for (rows, units) in SHAPES {
             let cols = (units * 32).next_multiple_of(ty.block_values());

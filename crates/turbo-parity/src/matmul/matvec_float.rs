@@ -2,12 +2,12 @@
 
 use turbo_cpu::matmul::WeightRef;
 use turbo_cpu::matmul::matvec_float::matvec_float;
-use turbo_gguf::GgmlType;
-use turbo_gpu::matmul::{Input, MatVec, type_name};
+use turbo_gpu::matmul::{Input, MatVec};
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
+use super::problem::type_of;
 use super::weights::weights;
 use crate::{Effort, Inputs, Parity, Tally};
 
@@ -23,8 +23,8 @@ impl Parity for MatVecFloats {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let (name, workgroup) = variant.name.split_once(",t").unwrap_or_default();
-        let Some(&ty) = GgmlType::ALL.iter().find(|&&ty| type_name(ty) == name) else { return Ok(()) };
+        let Some(ty) = type_of(variant) else { return Ok(()) };
+        let (_, workgroup) = variant.name.split_once(",t").unwrap_or_default();
         let most: usize = workgroup.parse().unwrap_or(1);
         for (rows, cols) in SHAPES {
             for tokens in effort.of([1, most + 1], [most, 2 * most + 1]) {

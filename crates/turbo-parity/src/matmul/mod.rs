@@ -3,7 +3,7 @@
 pub(crate) mod halves;
 pub(crate) mod matvec;
 pub(crate) mod matvec_float;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod tiles;
 pub(crate) mod tiles_float;
 pub(crate) mod tiles_half;

@@ -136,7 +136,7 @@ pub(super) fn coded(n: usize, inputs: &mut Inputs) -> Vec<f32> {
 }
 
 /// The type that the name of a variant begins with.
-pub(super) fn type_of(variant: &Variant) -> Option<GgmlType> {
+pub(crate) fn type_of(variant: &Variant) -> Option<GgmlType> {
     let name = variant.name.split(',').next().unwrap_or_default();
     GgmlType::ALL.iter().copied().find(|ty| ty.name() == name)
 }

@@ -1,26 +1,14 @@
 //! Rows of weights of any type.
 
 use turbo_gguf::GgmlType;
+use turbo_gpu::weights::Layout;
 
 use crate::Inputs;
-
-/// Where a block of a type has its f16 factors, or its exponent byte (`true`).
-const fn factors(ty: GgmlType) -> (&'static [usize], bool) {
-    match ty {
-        GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::IQ4_NL | GgmlType::IQ4_XS => (&[0], false),
-        GgmlType::Q4_1 | GgmlType::Q5_1 | GgmlType::Q4_K | GgmlType::Q5_K => (&[0, 2], false),
-        GgmlType::Q2_K => (&[80, 82], false),
-        GgmlType::Q3_K => (&[108], false),
-        GgmlType::Q6_K => (&[208], false),
-        GgmlType::MXFP4 => (&[0], true),
-        _ => (&[], false),
-    }
-}
 
 /// `values` values of type `ty`: any codes and small scales, with factors between 2^-8 and 2^-4.
 pub(crate) fn weights(ty: GgmlType, values: usize, inputs: &mut Inputs) -> Vec<u8> {
     let blocks = values / ty.block_values();
-    let (at, exponent) = factors(ty);
+    let at = Layout::of(ty).map_or(&[][..], |layout| layout.factors());
     let mut bytes = Vec::with_capacity(blocks * ty.block_bytes());
     for _ in 0..blocks {
         let from = bytes.len();
@@ -37,7 +25,8 @@ pub(crate) fn weights(ty: GgmlType, values: usize, inputs: &mut Inputs) -> Vec<u
             let factor = 0x1c00_u16 | (inputs.bits() & 0xfff) as u16;
             bytes[from + at..from + at + 2].copy_from_slice(&factor.to_le_bytes());
         }
-        if exponent {
+        if ty == GgmlType::MXFP4 {
+            // The exponent of the scale.
             bytes[from] = 118 + (inputs.below(8)) as u8;
         }
         if ty == GgmlType::Q8_0 {

@@ -1,12 +1,11 @@
 //! `ops/embed` against its twin.
 
 use turbo_cpu::ops::embed::embed;
-use turbo_gguf::GgmlType;
-use turbo_gpu::matmul::type_name;
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Gpu, GpuError, ops};
 use turbo_wgsl::{Kernel, Variant};
 
+use crate::matmul::problem::type_of;
 use crate::matmul::weights::weights;
 use crate::{Effort, Inputs, Parity, Tally};
 
@@ -19,24 +18,29 @@ impl Parity for Embed {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let Some(&ty) = GgmlType::ALL.iter().find(|&&ty| type_name(ty) == variant.name) else { return Ok(()) };
-        for (tokens, cols, scale) in [(1, 256, 1.0), (5, 512, 11.3), (33, 1024, 0.5)] {
-            let mut inputs = Inputs::new(cols as u64);
-            let rows = 71;
-            let bytes = weights(ty, rows * cols, &mut inputs);
-            let names: Vec<u32> = (0..tokens).map(|_| inputs.below(rows as u32)).collect();
-            let table = Matrix::load(gpu, "table", ty, (rows, cols), &bytes, &mut |_| {})?;
-            let (ids, out) = (gpu.upload("tokens", &names)?, gpu.buffer::<f32>("out", tokens * cols)?);
-            let mut recorder = gpu.recorder("embed");
-            ops::embed(&mut recorder, &table, (ids.bind(), tokens as u32), scale, out.bind())?;
-            recorder.submit()?;
-            let mut want = vec![0.0; tokens * cols];
-            for (row, &token) in want.chunks_exact_mut(cols).zip(&names) {
-                embed(ty, &bytes, token, scale, row)
-                    .map_err(|e| GpuError::Call { kernel: "embed".to_owned(), reason: e.to_string() })?;
-            }
-            tally.compare_values(&gpu.download(&out, 0..tokens * cols)?, &want, cols);
-        }
-        Ok(())
+        compare(gpu, variant, tally)
     }
+}
+
+/// Tries the type that `variant` is for; the call picks the kernel by it, and the twins are one function.
+pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, tally: &mut Tally) -> Result<(), GpuError> {
+    let Some(ty) = type_of(variant) else { return Ok(()) };
+    for (tokens, cols, scale) in [(1, 256, 1.0), (5, 512, 11.3), (33, 1024, 0.5)] {
+        let mut inputs = Inputs::new(cols as u64);
+        let rows = 71;
+        let bytes = weights(ty, rows * cols, &mut inputs);
+        let names: Vec<u32> = (0..tokens).map(|_| inputs.below(rows as u32)).collect();
+        let table = Matrix::load(gpu, "table", ty, (rows, cols), &bytes, &mut |_| {})?;
+        let (ids, out) = (gpu.upload("tokens", &names)?, gpu.buffer::<f32>("out", tokens * cols)?);
+        let mut recorder = gpu.recorder("embed");
+        ops::embed(&mut recorder, &table, (ids.bind(), tokens as u32), scale, out.bind())?;
+        recorder.submit()?;
+        let mut want = vec![0.0; tokens * cols];
+        for (row, &token) in want.chunks_exact_mut(cols).zip(&names) {
+            embed(ty, &bytes, token, scale, row)
+                .map_err(|e| GpuError::Call { kernel: "embed".to_owned(), reason: e.to_string() })?;
+        }
+        tally.compare_values(&gpu.download(&out, 0..tokens * cols)?, &want, cols);
+    }
+    Ok(())
 }

@@ -15,13 +15,7 @@ impl Parity for RmsNorm {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        // Of a size that picks this variant.
-        let shapes: &[(usize, usize)] = if variant.name == "lanes32" {
-            &[(1, 1), (9, 37), (40, 128), (3, 512)]
-        } else {
-            &[(1, 513), (3, 5120), (2, 8193)]
-        };
-        for &(runs, cols) in shapes {
+        for &(runs, cols) in shapes(variant) {
             let mut inputs = Inputs::new(cols as u64);
             let (mut x, weight) = (inputs.normals(runs * cols), inputs.normals(cols));
             let (from, factors) = (gpu.upload("x", &x)?, gpu.upload("weight", &weight)?);
@@ -35,4 +29,9 @@ impl Parity for RmsNorm {
         }
         Ok(())
     }
+}
+
+/// Runs and columns of a size that picks `variant`.
+pub(super) fn shapes(variant: &Variant) -> &'static [(usize, usize)] {
+    if variant.name == "lanes32" { &[(1, 1), (9, 37), (40, 128), (3, 512)] } else { &[(1, 513), (3, 5120), (2, 8193)] }
 }

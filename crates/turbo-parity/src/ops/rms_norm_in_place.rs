@@ -4,6 +4,7 @@ use turbo_cpu::ops::rms_norm_in_place::rms_norm_in_place;
 use turbo_gpu::{Gpu, GpuError, ops};
 use turbo_wgsl::{Kernel, Variant};
 
+use super::rms_norm::shapes;
 use crate::{Effort, Inputs, Parity, Tally};
 
 /// The cases of `ops/rms_norm_in_place`.
@@ -15,13 +16,7 @@ impl Parity for RmsNormInPlace {
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, _: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        // Of a size that picks this variant.
-        let shapes: &[(usize, usize)] = if variant.name == "lanes32" {
-            &[(1, 1), (9, 37), (40, 128), (3, 512)]
-        } else {
-            &[(1, 513), (3, 5120), (2, 8193)]
-        };
-        for &(runs, cols) in shapes {
+        for &(runs, cols) in shapes(variant) {
             let mut inputs = Inputs::new(cols as u64);
             let (mut x, weight) = (inputs.normals(runs * cols), inputs.normals(cols));
             let (to, factors) = (gpu.upload("x", &x)?, gpu.upload("weight", &weight)?);

@@ -7,7 +7,8 @@
 use super::bits::{ONES, field};
 use super::cpu::Cpu;
 
-const LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+/// What the codes of MXFP4 and NVFP4 stand for.
+pub const FP4_LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// Half of 2^(exponent - 127). The two smallest results are subnormal.
 #[inline(always)]
@@ -30,7 +31,7 @@ fn half_ue4m3(code: u8) -> f32 {
 #[inline(always)]
 pub(super) fn mxfp4(cpu: impl Cpu, block: &[u8; 17], codes: &mut [i8; 32], scales: &mut [f32; 1]) {
     scales[0] = half_e8m0(block[0]);
-    cpu.nibbles(&LEVELS, field(block, 1), codes);
+    cpu.nibbles(&FP4_LEVELS, field(block, 1), codes);
 }
 
 /// Four scales, then 8 bytes of codes for each.
@@ -45,6 +46,6 @@ pub(super) fn nvfp4(cpu: impl Cpu, block: &[u8; 36], codes: &mut [i8; 64], scale
         // Low nibbles in the low half of a word, high nibbles in the high half.
         let word = u128::from(u64::from_le_bytes(*packed));
         let indices = (word | word << 60) & (0x0f * u128::from(ONES) * ((1 << 64) + 1));
-        *run = cpu.look_up(&LEVELS, indices.to_le_bytes());
+        *run = cpu.look_up(&FP4_LEVELS, indices.to_le_bytes());
     }
 }

@@ -26,6 +26,8 @@ mod ternary;
 pub use decode::decode_row;
 pub use encode::encode_row;
 pub use error::QuantError;
+pub use fp4::FP4_LEVELS;
+pub use iq4::IQ4_LEVELS;
 pub use planes::{PlaneShape, expand, plane_shape};
 
 use turbo_gguf::GgmlType;
