@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use turbo_gguf::{GgmlType, GgufError, GgufFile};
 
+use crate::choice::Choice;
 use crate::kv::KvPoolSpec;
 use crate::plan::Plan;
 
@@ -12,7 +13,7 @@ use crate::plan::Plan;
 pub struct PoolId(pub u32);
 
 /// Which tokens of a [`BatchItem`] get logits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LogitsFor {
     /// None: a part of a prompt that is not its end.
     None,
@@ -20,6 +21,8 @@ pub enum LogitsFor {
     Last,
     /// Every token.
     All,
+    /// The last token, for the device alone, which chooses the next token from them: engines with a [`Chooser`].
+    Choice(Choice),
 }
 
 /// New tokens of one sequence.
@@ -31,7 +34,7 @@ pub struct BatchItem<'a> {
     pub blocks: &'a [u32],
     /// Position of the first new token; all earlier positions are in the cache.
     pub start: usize,
-    /// The new tokens.
+    /// The new tokens; [`chosen_at`](crate::chosen_at) stands for one that the device has chosen.
     pub tokens: &'a [u32],
     /// Which of them get logits.
     pub logits: LogitsFor,
@@ -41,7 +44,7 @@ impl BatchItem<'_> {
     /// Number of rows of logits this item asks for.
     pub fn n_logits(&self) -> usize {
         match self.logits {
-            LogitsFor::None => 0,
+            LogitsFor::None | LogitsFor::Choice(_) => 0,
             LogitsFor::Last => 1,
             LogitsFor::All => self.tokens.len(),
         }
@@ -159,6 +162,9 @@ pub trait Engine: Send {
     /// Largest number of tokens that one [`Engine::forward`] takes.
     fn max_batch_tokens(&self) -> usize;
 
+    /// Most rows of logits of one [`Engine::forward`], those for choices included.
+    fn max_logits(&self) -> usize;
+
     /// Allocates a pool of KV blocks.
     ///
     /// # Errors
@@ -174,4 +180,38 @@ pub trait Engine: Send {
     /// # Errors
     /// An invalid batch, a K/V fault (the sequence's new tokens must then be dropped), a failing device.
     fn forward(&mut self, items: &[BatchItem<'_>], logits: &mut Vec<f32>) -> Result<(), BackendError>;
+
+    /// This engine as one that chooses tokens itself, if it does.
+    fn chooser(&mut self) -> Option<&mut dyn Chooser> {
+        None
+    }
+}
+
+/// What a batch leaves behind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// A row of `n_vocab` values per token that asked for one, in the order of items and tokens.
+    pub logits: Vec<f32>,
+    /// The token of every item that asked for a choice, in their order; `None` where no logit was a number.
+    pub chosen: Vec<Option<u32>>,
+}
+
+/// An engine that chooses tokens on its device, so that the next batch can begin before the host knows them.
+pub trait Chooser {
+    /// Places that chosen tokens are kept in.
+    fn places(&self) -> usize;
+
+    /// Starts a batch and returns without waiting for it. Items may ask for a choice, and take the token of an earlier
+    /// one by [`chosen_at`](crate::chosen_at).
+    ///
+    /// # Errors
+    /// As [`Engine::forward`], as far as it is known before the batch has run.
+    fn submit(&mut self, items: &[BatchItem<'_>]) -> Result<(), BackendError>;
+
+    /// Waits for the oldest batch whose results were not collected. `results` is cleared first.
+    ///
+    /// # Errors
+    /// As [`Engine::forward`]; that nothing was submitted. Results of the batches after one that failed are of no use,
+    /// but they must be collected.
+    fn collect(&mut self, results: &mut Results) -> Result<(), BackendError>;
 }

@@ -4,11 +4,13 @@
 //! plan's steps on them.
 
 mod backend;
+mod choice;
 pub mod key_bias;
 mod kv;
 pub mod plan;
 mod plan_flow;
 mod plan_fmt;
 
-pub use backend::{Backend, BackendError, BatchItem, DeviceInfo, Engine, LogitsFor, PoolId};
+pub use backend::{Backend, BackendError, BatchItem, Chooser, DeviceInfo, Engine, LogitsFor, PoolId, Results};
+pub use choice::{Choice, ChoiceWords, MAX_TOP_K, WHOLE, chosen_at, place_of};
 pub use kv::{BLOCK_TOKENS, CHUNK_TOKENS, KvLayer, KvPoolSpec, KvShape, KvSide, KvTypes, SideLayout, UnsupportedHead};

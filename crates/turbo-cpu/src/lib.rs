@@ -7,5 +7,6 @@ pub mod kv;
 pub mod matmul;
 pub mod ops;
 pub mod pool;
+pub mod sampling;
 
 pub use engine::{CpuBackend, CpuEngine};

@@ -14,6 +14,7 @@ use crate::cache::BindGroups;
 use crate::capabilities::{Capabilities, WANTED, check_minimum};
 use crate::error::GpuError;
 use crate::pipelines::{Pipeline, Pipelines};
+use crate::recorder::Submission;
 use crate::ring::Ring;
 
 /// Most threads that compile pipelines.
@@ -193,6 +194,16 @@ impl Gpu {
     /// The device failed or was lost.
     pub fn wait(&self) -> Result<(), GpuError> {
         let polled = self.device.poll(PollType::wait_indefinitely());
+        self.check()?;
+        polled.map(drop).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// Waits until `submission` and all before it is done.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn wait_for(&self, submission: &Submission) -> Result<(), GpuError> {
+        let polled = self.device.poll(PollType::Wait { submission_index: Some(submission.0.clone()), timeout: None });
         self.check()?;
         polled.map(drop).map_err(|e| self.failed(e.to_string()))
     }

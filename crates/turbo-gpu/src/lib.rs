@@ -21,6 +21,7 @@ pub mod ops;
 mod pipelines;
 mod recorder;
 mod ring;
+pub mod sampling;
 mod timing;
 pub mod weights;
 
@@ -32,4 +33,4 @@ pub use engine::{GpuBackend, GpuEngine};
 pub use error::GpuError;
 pub use gpu::{Gpu, GpuOptions};
 pub use pipelines::Pipeline;
-pub use recorder::{Grid, Recorder};
+pub use recorder::{Grid, Recorder, Submission};

@@ -9,6 +9,7 @@ use wgpu::{BufferDescriptor, BufferUsages, MapMode, PollType};
 use crate::buffer::{Buffer, ReadBack, SplitBuffer};
 use crate::error::GpuError;
 use crate::gpu::{Gpu, one_line};
+use crate::recorder::Submission;
 
 /// Bytes uploaded before the device is given time to free its staging memory.
 const UPLOAD_STEP: usize = 32 << 20;
@@ -168,11 +169,11 @@ impl Gpu {
         Ok(ReadBack { raw, len, of: PhantomData })
     }
 
-    /// The values that were copied to `from`, once all submitted work is done.
+    /// The values that `submission` copies to `from`, once it is done.
     ///
     /// # Errors
     /// A failing device.
-    pub fn read<T: Pod>(&self, from: &ReadBack<T>) -> Result<Vec<T>, GpuError> {
+    pub fn read<T: Pod>(&self, from: &ReadBack<T>, submission: &Submission) -> Result<Vec<T>, GpuError> {
         if from.is_empty() {
             return Ok(Vec::new());
         }
@@ -181,7 +182,7 @@ impl Gpu {
             // The receiver is gone only if the wait below failed.
             let _ = sender.send(result);
         });
-        self.wait()?;
+        self.wait_for(submission)?;
         match receiver.try_recv() {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(self.failed(one_line(&e))),
@@ -202,8 +203,8 @@ impl Gpu {
         let to = self.read_back("download", range.len())?;
         let mut recorder = self.recorder("download");
         recorder.copy_out(buffer, range, &to)?;
-        recorder.submit()?;
-        self.read(&to)
+        let submission = recorder.submit()?;
+        self.read(&to, &submission)
     }
 
     pub(crate) fn call(&self, kernel: &str, reason: impl Into<String>) -> GpuError {

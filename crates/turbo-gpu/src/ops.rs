@@ -252,7 +252,7 @@ pub fn select_rows(
     recorder.dispatch(ops::select_rows::PLAIN, bindings, &params, Grid::items(values as u32, WORKGROUP))
 }
 
-/// Rows of `table` named by `tokens`, times `scale`, to `out`.
+/// Rows of `table` named by `tokens`, times `scale`, to `out`. Tokens with the highest bit set are places in `chosen`.
 ///
 /// # Errors
 /// Buffers that are too small; a type without a kernel; a failing device.
@@ -260,6 +260,7 @@ pub fn embed(
     recorder: &mut Recorder<'_>,
     table: &Matrix,
     (tokens, count): (Bind<'_>, u32),
+    chosen: Bind<'_>,
     scale: f32,
     out: Bind<'_>,
 ) -> Result<(), GpuError> {
@@ -285,12 +286,12 @@ pub fn embed(
                 scale,
             };
             let grid = Grid::items(count * params.units, WORKGROUP);
-            recorder.dispatch(variant, ops::embed::Bindings { weights, tokens, out }, &params, grid)?;
+            recorder.dispatch(variant, ops::embed::Bindings { weights, tokens, chosen, out }, &params, grid)?;
         } else {
             let variant = recorder.gpu().pick(&ops::embed_float::KERNEL, &[name])?;
             let params = EmbedFloatParams { row_words, cols, tokens: count, first_row, rows, scale };
             let grid = Grid::items(count * cols / 2, WORKGROUP);
-            recorder.dispatch(variant, ops::embed_float::Bindings { weights, tokens, out }, &params, grid)?;
+            recorder.dispatch(variant, ops::embed_float::Bindings { weights, tokens, chosen, out }, &params, grid)?;
         }
     }
     Ok(())

@@ -38,6 +38,10 @@ impl Grid {
     }
 }
 
+/// Work that was handed to the device.
+#[derive(Clone, Debug)]
+pub struct Submission(pub(crate) wgpu::SubmissionIndex);
+
 /// A list of dispatches and copies, run in order by one submission.
 ///
 /// Dispatches that follow each other share a pass; wgpu puts a barrier between two when the second uses a buffer that
@@ -301,12 +305,12 @@ impl<'a> Recorder<'a> {
         gpu.check()
     }
 
-    /// Hands everything to the device and returns without waiting.
+    /// Hands everything to the device and returns without waiting; [`Gpu::read`] waits for it.
     ///
     /// # Errors
     /// Something recorded is invalid; the device failed or was lost.
-    pub fn submit(self) -> Result<(), GpuError> {
-        self.finish().map(drop)
+    pub fn submit(self) -> Result<Submission, GpuError> {
+        self.finish().map(|(submission, _)| submission)
     }
 
     /// Like [`Recorder::submit`], then waits: labels of the dispatches and the nanoseconds each took.
@@ -314,21 +318,28 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// As [`Recorder::submit`].
     pub fn submit_timed(self) -> Result<Vec<(&'static str, f64)>, GpuError> {
-        let gpu = self.gpu;
-        self.finish()?.map_or(Ok(Vec::new()), |timing| timing.read(gpu))
+        self.submit_with_times().map(|(_, times)| times)
     }
 
-    fn finish(mut self) -> Result<Option<Timing>, GpuError> {
+    /// Like [`Recorder::submit_timed`], with what was submitted.
+    pub(crate) fn submit_with_times(self) -> Result<(Submission, Vec<(&'static str, f64)>), GpuError> {
+        let gpu = self.gpu;
+        let (submission, timing) = self.finish()?;
+        let times = timing.map_or(Ok(Vec::new()), |timing| timing.read(gpu, &submission))?;
+        Ok((submission, times))
+    }
+
+    fn finish(mut self) -> Result<(Submission, Option<Timing>), GpuError> {
         self.end_pass();
         let Self { gpu, mut encoder, mut pages, mut timing, .. } = self;
         if let Some(timing) = &mut timing {
             timing.resolve(&mut encoder);
         }
         Ring::write(&gpu.queue, &pages);
-        gpu.queue.submit([encoder.finish()]);
+        let submission = Submission(gpu.queue.submit([encoder.finish()]));
         lock(&gpu.ring).give_back(&mut pages);
         gpu.check()?;
-        Ok(timing)
+        Ok((submission, timing))
     }
 }
 

@@ -5,6 +5,7 @@ use wgpu::{BufferUsages, QuerySet, QueryType};
 use crate::capabilities::Timestamps;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
+use crate::recorder::Submission;
 
 /// Timestamps in one query set.
 const PER_SET: u32 = 4096;
@@ -99,10 +100,10 @@ impl Timing {
     }
 
     /// Labels and nanoseconds, once the work is done.
-    pub(crate) fn read(self, gpu: &Gpu) -> Result<Vec<(&'static str, f64)>, GpuError> {
+    pub(crate) fn read(self, gpu: &Gpu, submission: &Submission) -> Result<Vec<(&'static str, f64)>, GpuError> {
         let mut ticks = Vec::new();
         for resolved in &self.resolved {
-            ticks.extend(gpu.read(resolved)?);
+            ticks.extend(gpu.read(resolved, submission)?);
         }
         let period = f64::from(gpu.queue.get_timestamp_period());
         let times = ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period);

@@ -10,6 +10,7 @@ mod kv;
 mod matmul;
 mod ops;
 mod report;
+mod sampling;
 
 pub use inputs::Inputs;
 pub use report::{Outcome, Row, Tally, Verdict};
@@ -92,6 +93,8 @@ pub static ALL: &[&dyn Parity] = &[
     &ops::scale::Scale,
     &ops::select_rows::SelectRows,
     &ops::soft_cap::SoftCap,
+    &sampling::choose::Choose,
+    &sampling::chunk_maxima::ChunkMaxima,
 ];
 
 /// Why a row has no result although the device could run it.

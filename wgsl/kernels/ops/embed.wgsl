@@ -1,13 +1,15 @@
 // Rows of a quantised embedding table: out[i] = table[tokens[i]] * params.scale.
 //
 // weights: rows of params.row_words words, in the layout of turbo_gpu::weights; of them the ones from params.first_row on
-// tokens: params.tokens token ids; of rows that are not here nothing is written
+// tokens: params.tokens token ids, or places in chosen with the highest bit set; of rows that are not here nothing is written
+// chosen: token ids
 // out: params.tokens rows of params.units * 32 values
 // grid: 64 invocations per workgroup, one for each unit of 32 values of each token
 // class: Bounded
 // twin: crates/turbo-cpu/src/ops/embed.rs
 
 #import grid
+#import token_at
 #import weight_unit
 
 struct EmbedParams {
@@ -23,7 +25,8 @@ struct EmbedParams {
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> chosen: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 #params EmbedParams
 
 // Bytes of a word as values.
@@ -47,7 +50,7 @@ fn main(
     if token >= params.tokens {
         return;
     }
-    let row = tokens[token] - params.first_row;
+    let row = token_at(token) - params.first_row;
     if row >= params.rows {
         return;
     }

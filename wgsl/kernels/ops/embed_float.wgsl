@@ -1,7 +1,8 @@
 // Rows of a float embedding table: out[i] = table[tokens[i]] * params.scale.
 //
 // weights: rows of params.row_words words: f32, or two f16 or bf16 to a word; of them the ones from params.first_row on
-// tokens: params.tokens token ids; of rows that are not here nothing is written
+// tokens: params.tokens token ids, or places in chosen with the highest bit set; of rows that are not here nothing is written
+// chosen: token ids
 // out: params.tokens rows of params.cols values
 // grid: 64 invocations per workgroup, one for each two values of each token
 // class: Bounded
@@ -9,6 +10,7 @@
 
 #import float_pair
 #import grid
+#import token_at
 
 struct EmbedFloatParams {
     row_words: u32,
@@ -21,7 +23,8 @@ struct EmbedFloatParams {
 
 @group(0) @binding(0) var<storage, read> weights: array<u32>;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> chosen: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2<f32>>;
 #params EmbedFloatParams
 
 @compute @workgroup_size(64)
@@ -36,7 +39,7 @@ fn main(
     if token >= params.tokens {
         return;
     }
-    let row = tokens[token] - params.first_row;
+    let row = token_at(token) - params.first_row;
     if row >= params.rows {
         return;
     }

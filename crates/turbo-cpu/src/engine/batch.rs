@@ -20,7 +20,7 @@ impl Rows {
             let first = positions.len();
             positions.extend((item.start..item.start + n).map(|p| p as u32));
             match item.logits {
-                LogitsFor::None => {}
+                LogitsFor::None | LogitsFor::Choice(_) => {}
                 LogitsFor::Last => wanted.push(first + n - 1),
                 LogitsFor::All => wanted.extend(first..first + n),
             }

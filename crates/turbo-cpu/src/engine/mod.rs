@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use turbo_backend::plan::{Plan, ValueId};
-use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, PoolId};
+use turbo_backend::{BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, LogitsFor, PoolId};
 use turbo_gguf::GgufFile;
 
 use crate::matmul::{Activations, Forms};
@@ -27,6 +27,9 @@ const ACTIVATION_VALUES: usize = 12 << 20;
 
 /// Most tokens in a batch: beyond this the weight products gain nothing.
 const MAX_BATCH: usize = 512;
+
+/// Most logits of a batch, so that all rows of a long text need not be in memory at once.
+const LOGITS: usize = 16 << 20;
 
 /// The memory of one pool of KV blocks.
 struct KvPool {
@@ -94,6 +97,9 @@ impl CpuEngine {
             if let Some(block) = item.blocks.iter().find(|&&b| b as usize >= pool.spec.n_blocks) {
                 return invalid(format!("block {block} of a pool of {}", pool.spec.n_blocks));
             }
+            if matches!(item.logits, LogitsFor::Choice(_)) {
+                return invalid("the CPU leaves the choice of tokens to the caller".into());
+            }
             if let Some(token) = item.tokens.iter().find(|&&t| t as usize >= self.plan.n_vocab) {
                 return invalid(format!("token {token} of a vocabulary of {}", self.plan.n_vocab));
             }
@@ -149,6 +155,10 @@ impl Engine for CpuEngine {
 
     fn max_batch_tokens(&self) -> usize {
         self.max_batch
+    }
+
+    fn max_logits(&self) -> usize {
+        (LOGITS / self.plan.n_vocab.max(1)).clamp(64, self.max_batch.max(64))
     }
 
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{BLOCK_TOKENS, BackendError, BatchItem, LogitsFor, PoolId};
+use turbo_backend::{BLOCK_TOKENS, BackendError, BatchItem, ChoiceWords, LogitsFor, PoolId};
 
 use crate::attention::decode::Sequence;
 use crate::buffer::Buffer;
@@ -25,6 +25,14 @@ pub(super) struct Run {
     pub(super) slot_at: usize,
 }
 
+/// What a batch may have at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) tokens: usize,
+    /// Of logits.
+    pub(super) rows: usize,
+}
+
 /// A batch on the host.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -32,27 +40,31 @@ pub(super) struct Batch {
     pub(super) positions: Vec<u32>,
     /// Where K and V of each token go.
     pub(super) slots: Vec<u32>,
-    /// Tokens whose logits are wanted.
+    /// Tokens whose logits are wanted: first those that the host wants, then one for every choice.
     pub(super) wanted: Vec<u32>,
+    /// What is chosen on the device.
+    pub(super) choices: Vec<ChoiceWords>,
+    /// Their tokens, until all items are there.
+    chosen_from: Vec<u32>,
     /// Block tables after each other.
     pub(super) tables: Vec<u32>,
     pub(super) runs: Vec<Run>,
 }
 
 impl Batch {
-    /// Checks `items`; `check` is asked about a pool and the blocks that an item has there.
+    /// Checks `items`; `check` is asked about pools, blocks and chosen tokens.
     ///
     /// # Errors
     /// Items that do not describe valid work.
     pub(super) fn new(
         items: &[BatchItem<'_>],
-        max: usize,
-        check: impl Fn(PoolId, &[u32]) -> Result<(), BackendError>,
+        max: Most,
+        check: impl Fn(&BatchItem<'_>) -> Result<(), BackendError>,
     ) -> Result<Self, BackendError> {
         let mut batch = Self::default();
         let total: usize = items.iter().map(|item| item.tokens.len()).sum();
-        if total > max {
-            return Err(BackendError::InvalidBatch(format!("{total} tokens, at most {max} fit")));
+        if total > max.tokens {
+            return Err(BackendError::InvalidBatch(format!("{total} tokens, at most {} fit", max.tokens)));
         }
         for item in items.iter().filter(|item| !item.tokens.is_empty()) {
             let end = item.start + item.tokens.len();
@@ -60,8 +72,14 @@ impl Batch {
                 let blocks = item.blocks.len();
                 return Err(BackendError::InvalidBatch(format!("{end} positions in {blocks} blocks")));
             }
-            check(item.pool, item.blocks)?;
+            check(item)?;
             batch.add(item);
+        }
+        let mut choosing = std::mem::take(&mut batch.chosen_from);
+        batch.wanted.append(&mut choosing);
+        if batch.wanted.len() > max.rows {
+            let (rows, most) = (batch.wanted.len(), max.rows);
+            return Err(BackendError::InvalidBatch(format!("{rows} rows of logits, at most {most} fit")));
         }
         Ok(batch)
     }
@@ -96,12 +114,21 @@ impl Batch {
             LogitsFor::None => {}
             LogitsFor::Last => self.wanted.push((first + n - 1) as u32),
             LogitsFor::All => self.wanted.extend(first as u32..(first + n) as u32),
+            LogitsFor::Choice(choice) => {
+                self.choices.push(choice.words());
+                self.chosen_from.push((first + n - 1) as u32);
+            }
         }
     }
 
-    /// Whether the wanted tokens are all tokens.
+    /// Whether the wanted tokens are all tokens, in their order.
     pub(super) fn wants_all(&self) -> bool {
-        self.wanted.len() == self.tokens.len()
+        self.wanted.iter().copied().eq(0..self.tokens.len() as u32)
+    }
+
+    /// Rows of logits that the host wants.
+    pub(super) fn rows_for_host(&self) -> usize {
+        self.wanted.len() - self.choices.len()
     }
 
     /// Most chunks that a sequence sees.

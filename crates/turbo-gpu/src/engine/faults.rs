@@ -4,7 +4,6 @@ use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BackendError, KvSide};
 
 use super::backend_error;
-use super::batch::Batch;
 use crate::buffer::{Bind, Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -58,7 +57,16 @@ impl Faults {
     }
 
     /// Looks at what was copied; clears the words if there was something.
-    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan, batch: &Batch, words: &[u32]) -> Result<(), BackendError> {
+    ///
+    /// # Errors
+    /// The first fault, with the position of its token in `positions`.
+    pub(super) fn check(
+        &self,
+        gpu: &Gpu,
+        plan: &Plan,
+        positions: &[u32],
+        words: &[u32],
+    ) -> Result<(), BackendError> {
         let fail = |error| backend_error(gpu, error);
         let (kv, queries) = words.split_at(self.kv.len().min(words.len()));
         let kv_fault = kv.iter().enumerate().find_map(|(step, &word)| Some((step, KvFault::from_word(word)?)));
@@ -68,7 +76,7 @@ impl Faults {
         }
         gpu.write(&self.kv, 0, &vec![0; self.kv.len()]).map_err(fail)?;
         gpu.write(&self.queries, 0, &vec![0; self.queries.len()]).map_err(fail)?;
-        let position = |token: usize| batch.positions.get(token).map_or(0, |&p| p as usize);
+        let position = |token: usize| positions.get(token).map_or(0, |&p| p as usize);
         if let Some((step, fault)) = kv_fault {
             return Err(BackendError::KvFault {
                 layer: plan.layer_of(step).unwrap_or(0),

@@ -3,28 +3,30 @@
 mod backend;
 mod batch;
 mod faults;
+mod flight;
 mod fuse;
 mod key_biases;
 mod pools;
 mod steps;
 mod weights;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, PoolId};
+use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, Chooser, DeviceInfo, Engine, KvPoolSpec, PoolId, Results};
 use turbo_gguf::GgufFile;
 
 use crate::buffer::{Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::matmul::{Codes, FewTokens, Halves, has_half_tiles};
+use crate::sampling::Choices;
 use crate::weights::Matrix;
 pub use backend::GpuBackend;
-use batch::{Batch, DeviceBatch};
+use batch::DeviceBatch;
 use faults::Faults;
+use flight::Flight;
 use fuse::{Op, fuse};
 use key_biases::KeyBiases;
 use pools::{Pool, Scratches, Ways};
@@ -32,6 +34,12 @@ use weights::Weights;
 
 /// Most tokens in a batch: beyond this the weight products gain nothing.
 const MAX_BATCH: usize = 512;
+
+/// Most logits of a batch: more rows take memory that only tests of many tokens use.
+const LOGITS: usize = 8 << 20;
+
+/// Places for chosen tokens, of which every sequence that generates takes one.
+const PLACES: usize = 64;
 
 /// Most memory that key biases are worked out in.
 const MOST_BIAS_BYTES: usize = 1 << 30;
@@ -44,6 +52,8 @@ pub struct GpuEngine {
     pools: BTreeMap<PoolId, Pool>,
     next_pool: u32,
     max_batch: usize,
+    /// Most rows of logits of a batch.
+    max_rows: usize,
     /// One buffer per value of the plan, for a batch of the largest size.
     values: Vec<Buffer<f32>>,
     /// Takes the rows that `SelectLogits` keeps.
@@ -61,8 +71,11 @@ pub struct GpuEngine {
     ways: Ways,
     key_biases: KeyBiases,
     faults: Faults,
-    /// Takes faults and logits of a batch.
-    results: Option<ReadBack<u32>>,
+    choices: Choices,
+    /// Batches that are on their way, the oldest first.
+    flights: VecDeque<Flight>,
+    /// Memory for the results of more.
+    free_results: Vec<ReadBack<u32>>,
 }
 
 impl GpuEngine {
@@ -82,8 +95,11 @@ impl GpuEngine {
         let weights = Weights::load(&gpu, &plan, file, progress)?;
         let key_biases = KeyBiases::new(&gpu, &plan, file)?;
         let fail = |error| backend_error(&gpu, error);
-        let value = |v: &turbo_backend::plan::Value| gpu.buffer(&v.name, max_batch * v.width);
-        let values = plan.values.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let max_rows = (LOGITS / plan.n_vocab.max(1)).clamp(PLACES, max_batch.max(PLACES));
+        let rows = |id: usize| if id == plan.logits.0 as usize { max_rows } else { max_batch };
+        let value = |(id, v): (usize, &turbo_backend::plan::Value)| gpu.buffer(&v.name, rows(id) * v.width);
+        let values = plan.values.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let choices = Choices::new(&gpu, plan.n_vocab, PLACES, PLACES).map_err(fail)?;
         let selected = gpu.buffer("selected rows", max_batch * plan.d_model).map_err(fail)?;
         let inputs = weights.widest(&plan, Matrix::is_quantised);
         let codes = Codes::new(&gpu, max_batch * inputs).map_err(fail)?;
@@ -99,6 +115,7 @@ impl GpuEngine {
             pools: BTreeMap::new(),
             next_pool: 0,
             max_batch,
+            max_rows,
             values,
             selected,
             codes,
@@ -109,52 +126,11 @@ impl GpuEngine {
             ways: Ways::new(),
             key_biases,
             faults,
-            results: None,
+            choices,
+            flights: VecDeque::new(),
+            free_results: Vec::new(),
             gpu,
         })
-    }
-
-    /// Records, runs and waits for all steps on `batch`.
-    fn run(&mut self, batch: &Batch, logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        let gpu = Arc::clone(&self.gpu);
-        let fail = |error| backend_error(&gpu, error);
-        self.batch.upload(&gpu, &self.plan, batch).map_err(fail)?;
-        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
-        self.key_biases.reach(&gpu, end).map_err(fail)?;
-        let biased = self.key_biases.any();
-        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased).map_err(fail)?;
-        let n = batch.wanted.len() * self.plan.n_vocab;
-        let faults = self.faults.words(batch.tokens.len());
-        if self.results.as_ref().is_none_or(|to| to.len() < faults + n) {
-            self.results = Some(gpu.read_back("results", faults + n).map_err(fail)?);
-        }
-        let mut recorder = gpu.recorder("forward");
-        let traced = tracing::enabled!(target: "turbo_gpu::timing", tracing::Level::TRACE);
-        if traced {
-            recorder = recorder.with_timing().map_err(fail)?;
-        }
-        let started = Instant::now();
-        self.record(&mut recorder, batch).map_err(fail)?;
-        let Some(results) = &self.results else { return Ok(()) };
-        self.faults.copy_out(&mut recorder, batch.tokens.len(), results).map_err(fail)?;
-        recorder.copy_words(&self.values[self.plan.logits.0 as usize], 0..n, results, faults).map_err(fail)?;
-        if traced {
-            trace(&recorder.submit_timed().map_err(fail)?);
-        } else {
-            recorder.submit().map_err(fail)?;
-        }
-        let submitted = started.elapsed();
-        let words = gpu.read(results).map_err(fail)?;
-        tracing::debug!(
-            target: "turbo_gpu::timing",
-            "{} tokens: recorded and submitted in {:.2} ms, done after {:.2} ms",
-            batch.tokens.len(),
-            submitted.as_secs_f64() * 1e3,
-            started.elapsed().as_secs_f64() * 1e3
-        );
-        self.faults.check(&gpu, &self.plan, batch, &words[..faults])?;
-        logits.extend_from_slice(bytemuck::cast_slice(&words[faults..faults + n]));
-        Ok(())
     }
 }
 
@@ -191,13 +167,19 @@ impl Engine for GpuEngine {
         self.pools.remove(&pool);
     }
 
+    fn max_logits(&self) -> usize {
+        self.max_rows
+    }
+
     fn forward(&mut self, items: &[BatchItem<'_>], logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        logits.clear();
-        let batch = Batch::new(items, self.max_batch, |id, blocks| match self.pools.get(&id) {
-            None => Err(BackendError::InvalidBatch(format!("there is no pool {}", id.0))),
-            Some(pool) => pool.check(blocks),
-        })?;
-        if batch.tokens.is_empty() { Ok(()) } else { self.run(&batch, logits) }
+        let mut results = Results { logits: std::mem::take(logits), ..Results::default() };
+        let run = self.run(items, &mut results);
+        *logits = results.logits;
+        run
+    }
+
+    fn chooser(&mut self) -> Option<&mut dyn Chooser> {
+        Some(self)
     }
 }
 

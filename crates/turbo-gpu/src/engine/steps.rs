@@ -45,8 +45,8 @@ impl GpuEngine {
             if now.rows == 0 {
                 break;
             }
-            // The device starts on a few steps while the host records the rest.
-            if count == FIRST_FLUSH || count % FLUSH == FLUSH - 1 {
+            // A device with nothing to do starts on a few steps while the host records the rest.
+            if self.flights.is_empty() && (count == FIRST_FLUSH || count % FLUSH == FLUSH - 1) {
                 recorder.flush()?;
             }
             match *op {
@@ -86,7 +86,8 @@ impl GpuEngine {
         match self.plan.steps[index] {
             Step::Embed { table, out, scale } => {
                 let tokens = (self.batch.tokens.bind(), n);
-                ops::embed(recorder, self.weights.matrix(gpu, table)?, tokens, scale, self.value(now, out))?;
+                let table = self.weights.matrix(gpu, table)?;
+                ops::embed(recorder, table, tokens, self.choices.chosen(), scale, self.value(now, out))?;
                 now.changed(out);
             }
             Step::RmsNorm { x, weight, out, eps } => {

@@ -1,5 +1,6 @@
 //! `ops/embed` against its twin.
 
+use turbo_backend::chosen_at;
 use turbo_cpu::ops::embed::embed;
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Gpu, GpuError, ops};
@@ -30,10 +31,14 @@ pub(super) fn compare(gpu: &Gpu, variant: &'static Variant, tally: &mut Tally) -
         let rows = 71;
         let bytes = weights(ty, rows * cols, &mut inputs);
         let names: Vec<u32> = (0..tokens).map(|_| inputs.below(rows as u32)).collect();
+        // Every third stands in its place among the chosen ones.
+        let named = |(at, &token): (usize, &u32)| if at % 3 == 2 { chosen_at(at as u32) } else { token };
+        let tokens_or_places: Vec<u32> = names.iter().enumerate().map(named).collect();
         let table = Matrix::load(gpu, "table", ty, (rows, cols), &bytes, &mut |_| {})?;
-        let (ids, out) = (gpu.upload("tokens", &names)?, gpu.buffer::<f32>("out", tokens * cols)?);
+        let (ids, chosen) = (gpu.upload("tokens", &tokens_or_places)?, gpu.upload("chosen", &names)?);
+        let out = gpu.buffer::<f32>("out", tokens * cols)?;
         let mut recorder = gpu.recorder("embed");
-        ops::embed(&mut recorder, &table, (ids.bind(), tokens as u32), scale, out.bind())?;
+        ops::embed(&mut recorder, &table, (ids.bind(), tokens as u32), chosen.bind(), scale, out.bind())?;
         recorder.submit()?;
         let mut want = vec![0.0; tokens * cols];
         for (row, &token) in want.chunks_exact_mut(cols).zip(&names) {

@@ -1,0 +1,117 @@
+// The largest logits of a row, in order, by one workgroup of 256 invocations; sampling/choose has the bindings.
+
+var<workgroup> counts: array<atomic<u32>, 256>;
+var<workgroup> sums: array<u32, 16>;
+// Of the search: the bits of the limit found so far, how many keys at or above it are wanted still, keys equal to it.
+var<workgroup> limit: u32;
+var<workgroup> wanted: u32;
+var<workgroup> equal: u32;
+var<workgroup> found: atomic<u32>;
+var<workgroup> last_chunk: u32;
+var<workgroup> candidates_found: u32;
+var<workgroup> block: array<vec2<u32>, 256>;
+var<workgroup> sorted: array<vec2<u32>, 256>;
+
+// Leaves in `limit` the n-th largest of the maxima, n at most params.chunks, in `equal` how many are equal to it.
+fn find_limit(row: u32, n: u32, t: u32) {
+    if t == 0u {
+        limit = 0u;
+        wanted = n;
+    }
+    for (var shift = 32u; shift > 0u; ) {
+        shift -= 8u;
+        atomicStore(&counts[t], 0u);
+        workgroupBarrier();
+        let above = limit;
+        for (var c = t; c < params.chunks; c += 256u) {
+            let key = maxima[row * params.chunks + c];
+            // Bits that are settled; a shift by 32 would be one by 0.
+            if ((key ^ above) >> shift) >> 8u == 0u {
+                atomicAdd(&counts[(key >> shift) & 255u], 1u);
+            }
+        }
+        workgroupBarrier();
+        if t < 16u {
+            var sum = 0u;
+            for (var i = 0u; i < 16u; i++) {
+                sum += atomicLoad(&counts[16u * t + i]);
+            }
+            sums[t] = sum;
+        }
+        workgroupBarrier();
+        if t == 0u {
+            var group = 15u;
+            while group > 0u && sums[group] < wanted {
+                wanted -= sums[group];
+                group--;
+            }
+            var bin = 15u;
+            while bin > 0u && atomicLoad(&counts[16u * group + bin]) < wanted {
+                wanted -= atomicLoad(&counts[16u * group + bin]);
+                bin--;
+            }
+            equal = atomicLoad(&counts[16u * group + bin]);
+            limit = above | ((16u * group + bin) << shift);
+        }
+        workgroupBarrier();
+    }
+}
+
+// Collects all logits that may be among the n largest of the row: those not below the n-th largest maximum. Of chunks
+// whose maximum is just that, the first n are enough, for of equal logits the first count.
+fn collect_candidates(row: u32, n: u32, t: u32) {
+    find_limit(row, n, t);
+    if t == 0u {
+        atomicStore(&found, 0u);
+        last_chunk = params.chunks;
+        if equal > n {
+            var left = n;
+            for (var c = 0u; left > 0u && c < params.chunks; c++) {
+                left -= select(0u, 1u, maxima[row * params.chunks + c] == limit);
+                last_chunk = c;
+            }
+        }
+    }
+    workgroupBarrier();
+    let base = (params.first_row + row) * params.n_vocab;
+    for (var c = t; c < params.chunks; c += 256u) {
+        let key = maxima[row * params.chunks + c];
+        if key < limit || key == 0u || (key == limit && c > last_chunk) {
+            continue;
+        }
+        for (var i = 32u * c; i < min(32u * c + 32u, params.n_vocab); i++) {
+            let candidate = logit_key(logits[base + i]);
+            if candidate >= limit && candidate > 0u {
+                candidates[row * params.room + atomicAdd(&found, 1u)] = vec2<u32>(candidate, i);
+            }
+        }
+    }
+    storageBarrier();
+    workgroupBarrier();
+    if t == 0u {
+        candidates_found = atomicLoad(&found);
+    }
+}
+
+// Leaves in `sorted` the top_k largest candidates, the largest first; returns how many there are.
+fn sort_candidates(row: u32, top_k: u32, t: u32) -> u32 {
+    let n = workgroupUniformLoad(&candidates_found);
+    for (var first = 0u; first < n; first += 256u) {
+        let mine = candidates[row * params.room + min(first + t, n - 1u)];
+        var rank = 0u;
+        for (var other = 0u; other < n; other += 256u) {
+            block[t] = candidates[row * params.room + min(other + t, n - 1u)];
+            workgroupBarrier();
+            for (var i = 0u; i < min(256u, n - other); i++) {
+                let better = block[i].x > mine.x || (block[i].x == mine.x && block[i].y < mine.y);
+                rank += select(0u, 1u, better);
+            }
+            workgroupBarrier();
+        }
+        if first + t < n && rank < top_k {
+            sorted[rank] = mine;
+        }
+    }
+    workgroupBarrier();
+    return min(n, top_k);
+}
