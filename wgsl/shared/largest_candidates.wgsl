@@ -12,7 +12,8 @@ var<workgroup> candidates_found: u32;
 var<workgroup> block: array<vec2<u32>, 256>;
 var<workgroup> sorted: array<vec2<u32>, 256>;
 
-// Leaves in `limit` the n-th largest of the maxima, n at most params.chunks, in `equal` how many are equal to it.
+// Leaves in `limit` the n-th largest of the maxima, n at most params.chunks, in `equal` how many are equal to it. There are
+// at least n logits not below it.
 fn find_limit(row: u32, n: u32, t: u32) {
     if t == 0u {
         limit = 0u;
@@ -60,11 +61,13 @@ fn find_limit(row: u32, n: u32, t: u32) {
 // Collects all logits that may be among the n largest of the row: those not below the n-th largest maximum. Of chunks
 // whose maximum is just that, the first n are enough, for of equal logits the first count.
 fn collect_candidates(row: u32, n: u32, t: u32) {
-    find_limit(row, n, t);
+    find_limit(row, min(n, params.chunks), t);
     if t == 0u {
         atomicStore(&found, 0u);
         last_chunk = params.chunks;
-        if equal > n {
+        if n > params.chunks {
+            limit = 0u;
+        } else if equal > n {
             var left = n;
             for (var c = 0u; left > 0u && c < params.chunks; c++) {
                 left -= select(0u, 1u, maxima[row * params.chunks + c] == limit);
@@ -93,6 +96,10 @@ fn collect_candidates(row: u32, n: u32, t: u32) {
     }
 }
 
+fn is_better(a: vec2<u32>, b: vec2<u32>) -> bool {
+    return a.x > b.x || (a.x == b.x && a.y < b.y);
+}
+
 // Leaves in `sorted` the top_k largest candidates, the largest first; returns how many there are.
 fn sort_candidates(row: u32, top_k: u32, t: u32) -> u32 {
     let n = workgroupUniformLoad(&candidates_found);
@@ -100,11 +107,15 @@ fn sort_candidates(row: u32, top_k: u32, t: u32) -> u32 {
         let mine = candidates[row * params.room + min(first + t, n - 1u)];
         var rank = 0u;
         for (var other = 0u; other < n; other += 256u) {
-            block[t] = candidates[row * params.room + min(other + t, n - 1u)];
+            // A key of 0 is better than none.
+            let present = other + t < n;
+            block[t] = select(vec2<u32>(0u), candidates[row * params.room + min(other + t, n - 1u)], present);
             workgroupBarrier();
-            for (var i = 0u; i < min(256u, n - other); i++) {
-                let better = block[i].x > mine.x || (block[i].x == mine.x && block[i].y < mine.y);
-                rank += select(0u, 1u, better);
+            // Long steps: llvmpipe ends the loops of an invocation after 65535 rounds in all.
+            for (var i = 0u; i < 256u; i += 32u) {
+#repeat J 32
+                rank += select(0u, 1u, is_better(block[i + J], mine));
+#end
             }
             workgroupBarrier();
         }

@@ -1,9 +1,11 @@
 //! A model loaded on a device with its KV cache: the layer that perplexity, logits and the scheduler share.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use turbo_backend::{
     BLOCK_TOKENS, Backend, BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, KvTypes, LogitsFor, PoolId,
+    Results, place_of,
 };
 
 use crate::error::RuntimeError;
@@ -43,7 +45,7 @@ impl Sequence {
 pub struct SequenceInput<'a> {
     /// The sequence, which grows by the tokens.
     pub sequence: &'a mut Sequence,
-    /// The tokens.
+    /// The tokens; where the device chooses tokens, [`chosen_at`](turbo_backend::chosen_at) stands for one of those.
     pub tokens: &'a [u32],
     /// Which of them get logits.
     pub logits: LogitsFor,
@@ -58,6 +60,8 @@ pub struct Context {
     types: KvTypes,
     tokens: usize,
     free: Vec<u32>,
+    /// Results of batches that were submitted to an engine that works at once.
+    done: VecDeque<Results>,
 }
 
 impl Context {
@@ -78,7 +82,7 @@ impl Context {
         let mut engine = backend.load(plan, Arc::clone(&model.file), progress)?;
         let pool = engine.create_pool(&spec)?;
         let free = (0..spec.n_blocks as u32).rev().collect();
-        Ok(Self { model, engine, pool, spec, types: options.types, tokens, free })
+        Ok(Self { model, engine, pool, spec, types: options.types, tokens, free, done: VecDeque::new() })
     }
 
     /// The model.
@@ -111,6 +115,11 @@ impl Context {
         self.engine.max_batch_tokens()
     }
 
+    /// Places that the device keeps tokens in that it chooses itself; none if that is left to the caller.
+    pub fn choice_places(&mut self) -> usize {
+        self.engine.chooser().map_or(0, |chooser| chooser.places())
+    }
+
     /// Blocks that no sequence holds.
     pub fn free_blocks(&self) -> usize {
         self.free.len()
@@ -134,8 +143,28 @@ impl Context {
     /// An unknown token, a sequence that outgrows the context, whatever the backend reports. The sequences are
     /// then as long as they were before.
     pub fn forward(&mut self, inputs: &mut [SequenceInput<'_>], logits: &mut Vec<f32>) -> Result<(), RuntimeError> {
+        let before: Vec<usize> = inputs.iter().map(|input| input.sequence.len).collect();
+        self.submit(inputs)?;
+        let mut results = Results { logits: std::mem::take(logits), ..Results::default() };
+        let collected = self.collect(&mut results);
+        *logits = results.logits;
+        if collected.is_err() {
+            inputs.iter_mut().zip(before).for_each(|(input, len)| self.truncate(input.sequence, len));
+        }
+        collected
+    }
+
+    /// Starts one batch: all tokens of all inputs. [`Self::collect`] waits for it; where the device chooses tokens, the
+    /// next batch can be submitted before.
+    ///
+    /// # Errors
+    /// As [`Self::forward`], as far as it is known before the batch has run. The sequences are then as long as they
+    /// were before.
+    pub fn submit(&mut self, inputs: &mut [SequenceInput<'_>]) -> Result<(), RuntimeError> {
+        let places = self.choice_places();
         for input in inputs.iter_mut() {
-            self.model.check_tokens(input.tokens)?;
+            self.model
+                .check_tokens(input.tokens.iter().filter(|&&t| place_of(t).is_none_or(|p| p as usize >= places)))?;
             self.reserve(input.sequence, input.tokens.len())?;
         }
         let items: Vec<BatchItem<'_>> = inputs
@@ -148,11 +177,33 @@ impl Context {
                 logits: input.logits,
             })
             .collect();
-        self.engine.forward(&items, logits)?;
+        if let Some(chooser) = self.engine.chooser() {
+            chooser.submit(&items)?;
+        } else {
+            let mut results = Results::default();
+            self.engine.forward(&items, &mut results.logits)?;
+            self.done.push_back(results);
+        }
         for input in inputs {
             input.sequence.len += input.tokens.len();
         }
         Ok(())
+    }
+
+    /// Waits for the oldest batch that was not collected.
+    ///
+    /// # Errors
+    /// Whatever the backend reports. The sequences are then longer than what is of use in their cache: truncate
+    /// them. What was submitted since is of no use either, but must be collected.
+    pub fn collect(&mut self, results: &mut Results) -> Result<(), RuntimeError> {
+        if let Some(done) = self.done.pop_front() {
+            *results = done;
+            return Ok(());
+        }
+        match self.engine.chooser() {
+            Some(chooser) => Ok(chooser.collect(results)?),
+            None => Err(BackendError::InvalidBatch("there is no batch to wait for".into()).into()),
+        }
     }
 
     /// Runs any number of tokens of one sequence, in as many batches as it takes; with [`LogitsFor::All`] the rows
@@ -169,14 +220,14 @@ impl Context {
     ) -> Result<(), RuntimeError> {
         let n_vocab = self.model.plan.n_vocab;
         let max = match wanted {
-            LogitsFor::All => self.max_batch_tokens().min((16 << 20) / n_vocab).max(1),
-            LogitsFor::None | LogitsFor::Last => self.max_batch_tokens(),
+            LogitsFor::All => self.max_batch_tokens().min(self.engine.max_logits()).max(1),
+            LogitsFor::None | LogitsFor::Last | LogitsFor::Choice(_) => self.max_batch_tokens(),
         };
         let mut logits = Vec::new();
         let n_batches = tokens.len().div_ceil(max);
         for (index, tokens) in tokens.chunks(max).enumerate() {
             let last = index + 1 == n_batches;
-            let wanted = if wanted == LogitsFor::Last && !last { LogitsFor::None } else { wanted };
+            let wanted = if wanted == LogitsFor::All || last { wanted } else { LogitsFor::None };
             let input = SequenceInput { sequence: &mut *sequence, tokens, logits: wanted };
             self.forward(&mut [input], &mut logits)?;
             logits.chunks_exact(n_vocab).for_each(&mut *rows);

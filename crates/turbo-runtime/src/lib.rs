@@ -22,4 +22,4 @@ pub use request::{
 };
 pub use runtime::Runtime;
 pub use stop::StopMatcher;
-pub use turbo_backend::{Backend, DeviceInfo, KvPoolSpec, KvTypes, LogitsFor};
+pub use turbo_backend::{Backend, Choice, DeviceInfo, KvPoolSpec, KvTypes, LogitsFor, Results, chosen_at};

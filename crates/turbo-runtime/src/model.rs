@@ -58,9 +58,9 @@ impl Model {
     ///
     /// # Errors
     /// The first id that is not.
-    pub fn check_tokens(&self, ids: &[u32]) -> Result<(), RuntimeError> {
+    pub fn check_tokens<'a>(&self, ids: impl IntoIterator<Item = &'a u32>) -> Result<(), RuntimeError> {
         let n_vocab = self.plan.n_vocab;
-        match ids.iter().find(|&&id| id as usize >= n_vocab) {
+        match ids.into_iter().find(|&&id| id as usize >= n_vocab) {
             Some(&id) => Err(RuntimeError::UnknownToken { id, n_vocab }),
             None => Ok(()),
         }

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, LogitsFor, Sequence};
+use turbo_runtime::{
+    Backend, Choice, Context, ContextOptions, KvTypes, LogitsFor, Results, Sequence, SequenceInput, chosen_at,
+};
 
 use crate::cli::{BenchArgs, Output};
 use crate::{device, source, ui};
@@ -114,6 +116,8 @@ impl Test {
             let started = Instant::now();
             if self.prompt > 0 {
                 context.extend(&mut sequence, rest, LogitsFor::Last, &mut |_| {})?;
+            } else if context.choice_places() > 0 {
+                generate_ahead(context, &mut sequence, rest)?;
             } else {
                 for token in rest {
                     context.extend(&mut sequence, std::slice::from_ref(token), LogitsFor::Last, &mut |_| {})?;
@@ -127,6 +131,25 @@ impl Test {
         context.truncate(&mut sequence, 0);
         Ok(samples)
     }
+}
+
+/// Generates as many tokens as `tokens` has, the first of which comes before them, as the engine does it for requests: the
+/// device takes the largest logit and goes on with it, while the host waits for the token before.
+fn generate_ahead(context: &mut Context, sequence: &mut Sequence, tokens: &[u32]) -> Result<()> {
+    let greedy = Choice { place: 0, top_k: 1, temperature: 1.0, top_p: 1.0, min_p: 0.0, unit: 0.0 };
+    let mut results = Results::default();
+    for at in 0..tokens.len() {
+        let token = if at == 0 { tokens[0] } else { chosen_at(0) };
+        let logits = LogitsFor::Choice(greedy);
+        context.submit(&mut [SequenceInput { sequence: &mut *sequence, tokens: &[token], logits }])?;
+        if at > 0 {
+            context.collect(&mut results)?;
+        }
+    }
+    if !tokens.is_empty() {
+        context.collect(&mut results)?;
+    }
+    Ok(())
 }
 
 /// Mean and standard deviation.

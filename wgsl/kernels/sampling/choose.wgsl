@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) t
     let row = id.x;
     let choice = choices[2u * row];
     let more = choices[2u * row + 1u];
-    collect_candidates(row, min(choice.y, params.chunks), t);
+    collect_candidates(row, choice.y, t);
     let kept = sort_candidates(row, choice.y, t);
     weigh(kept, bitcast<f32>(more.y), t);
     if t == 0u {

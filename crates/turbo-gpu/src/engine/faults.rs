@@ -60,13 +60,7 @@ impl Faults {
     ///
     /// # Errors
     /// The first fault, with the position of its token in `positions`.
-    pub(super) fn check(
-        &self,
-        gpu: &Gpu,
-        plan: &Plan,
-        positions: &[u32],
-        words: &[u32],
-    ) -> Result<(), BackendError> {
+    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan, positions: &[u32], words: &[u32]) -> Result<(), BackendError> {
         let fail = |error| backend_error(gpu, error);
         let (kv, queries) = words.split_at(self.kv.len().min(words.len()));
         let kv_fault = kv.iter().enumerate().find_map(|(step, &word)| Some((step, KvFault::from_word(word)?)));

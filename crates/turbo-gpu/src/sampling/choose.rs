@@ -78,7 +78,8 @@ impl Choices {
         let place = choices.iter().map(|choice| choice.place as usize).max().unwrap_or(0);
         if choices.len() > self.rows || place >= self.places() || logits.bytes < 4 * (end * self.n_vocab) as u64 {
             let (rows, places) = (self.rows, self.places());
-            let reason = format!("rows {first} to {end} of {} bytes to {place}, of {rows} rows, {places}", logits.bytes);
+            let reason =
+                format!("rows {first} to {end} of {} bytes to {place}, of {rows} rows, {places}", logits.bytes);
             return Err(recorder.gpu().call("sampling/choose", reason));
         }
         if choices.is_empty() {

@@ -16,8 +16,8 @@ impl Parity for Choose {
     }
 
     fn run(&self, gpu: &Gpu, _: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
-        let shapes: &[(usize, usize)] =
-            effort.of(&[(1, 1), (3, 33), (8, 257), (16, 5003)], &[(1, 1), (64, 33), (64, 257), (64, 5003), (32, 151_936)]);
+        let shapes: &[(usize, usize)] = effort
+            .of(&[(1, 1), (3, 33), (64, 290), (16, 5003)], &[(1, 1), (64, 33), (64, 257), (64, 5003), (32, 151_936)]);
         for &(n, n_vocab) in shapes {
             let mut inputs = Inputs::new((n + n_vocab) as u64);
             let rows = (0..n).map(|kind| row(kind, n_vocab, &mut inputs)).collect();

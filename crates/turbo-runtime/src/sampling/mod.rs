@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use chain::Candidate;
 pub use chain::argmax;
 pub use rng::Mt19937;
+use turbo_backend::{Choice, MAX_TOP_K};
 
 use crate::request::{SamplingParams, TokenLogprobs};
 
@@ -69,6 +70,33 @@ impl Sampler {
         Some(id)
     }
 
+    /// How a device would choose, but for the draw; `None` where it takes all logits, and this sampler, to do so.
+    pub fn choice(&self, place: u32) -> Option<Choice> {
+        let p = &self.params;
+        let greedy = p.temperature == 0.0 || p.top_k == 1;
+        let known = p.logit_bias.is_empty() && !self.penalises();
+        let top_k = if greedy { 1 } else { u32::try_from(p.top_k).ok()? };
+        let choice = Choice {
+            place,
+            top_k,
+            temperature: if greedy { 1.0 } else { p.temperature },
+            top_p: p.top_p,
+            min_p: p.min_p,
+            unit: 0.0,
+        };
+        (known && (1..=MAX_TOP_K).contains(&top_k)).then_some(choice)
+    }
+
+    /// The next draw, 0 to 1; none is made where the largest logit is always taken.
+    pub fn draw_unit(&mut self) -> f64 {
+        if self.params.temperature == 0.0 { 0.0 } else { self.rng.unit_f64() }
+    }
+
+    fn penalises(&self) -> bool {
+        let p = &self.params;
+        p.repeat_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0
+    }
+
     fn adjust(&self, logits: &mut [f32]) {
         let p = &self.params;
         for &(id, bias) in &p.logit_bias {
@@ -76,7 +104,7 @@ impl Sampler {
                 *logit += bias;
             }
         }
-        if p.repeat_penalty == 1.0 && p.presence_penalty == 0.0 && p.frequency_penalty == 0.0 {
+        if !self.penalises() {
             return;
         }
         for (&id, &count) in &self.counts {
