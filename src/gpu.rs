@@ -99,6 +99,7 @@ pub(crate) mod fake {
             driver: "Driver 7".to_owned(),
             refused: None,
             same_as: None,
+            memory: None,
             capabilities,
         }
     }

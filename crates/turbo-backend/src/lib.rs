@@ -6,9 +6,11 @@
 mod backend;
 pub mod key_bias;
 mod kv;
+mod memory;
 pub mod plan;
 mod plan_flow;
 mod plan_fmt;
 
 pub use backend::{Backend, BackendError, BatchItem, DeviceInfo, Engine, LogitsFor, PoolId};
 pub use kv::{BLOCK_TOKENS, CHUNK_TOKENS, KvLayer, KvPoolSpec, KvShape, KvSide, KvTypes, SideLayout, UnsupportedHead};
+pub use memory::{MemoryNeeds, MemoryUse, available_bytes};

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pollster::block_on;
+use turbo_backend::MemoryUse;
 use turbo_wgsl::{Kernel, ParamsMode, Variant};
 use wgpu::{ErrorFilter, PollType};
 
@@ -14,7 +16,15 @@ use crate::cache::BindGroups;
 use crate::capabilities::{Capabilities, WANTED, check_minimum};
 use crate::error::GpuError;
 use crate::pipelines::{Pipeline, Pipelines};
+use crate::device_memory::DeviceMemory;
 use crate::ring::Ring;
+use crate::tally::{Kind, Tally};
+
+/// Bytes of the memory blocks that small buffers share: the first ones and the largest.
+const BLOCKS: std::ops::Range<u64> = 16 << 20..64 << 20;
+
+/// Time that submitted work may take on hardware: a driver that does not say so hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Most threads that compile pipelines.
 const MAX_COMPILERS: usize = 12;
@@ -49,6 +59,10 @@ pub struct Gpu {
     pub(crate) pipelines: Pipelines,
     pub(crate) groups: Mutex<BindGroups>,
     pub(crate) ring: Mutex<Ring>,
+    pub(crate) tally: Arc<Tally>,
+    /// Stands for buffers that are only measured.
+    pub(crate) placeholder: wgpu::Buffer,
+    adapter: Adapter,
 }
 
 /// Locks even if another thread panicked meanwhile: what is kept is consistent between statements.
@@ -84,7 +98,8 @@ impl Gpu {
             required_features: features,
             required_limits: raw.limits(),
             experimental_features: experimental,
-            memory_hints: wgpu::MemoryHints::Performance,
+            // Blocks that others share are small, so that little of them lies idle.
+            memory_hints: wgpu::MemoryHints::Manual { suballocated_device_memory_block_size: BLOCKS },
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| GpuError::Open { device: name, reason: e.to_string() })?;
@@ -95,6 +110,12 @@ impl Gpu {
         let ring = Ring::new(&device, description.capabilities.uniform_alignment);
         let ring_layout = (params == ParamsMode::Uniform).then(|| ring.layout().clone());
         let pipelines = Pipelines::new(&device, &raw.get_info(), options.cache_dir.as_deref(), checked, ring_layout);
+        let placeholder = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("placeholder"),
+            size: 16,
+            usage: crate::Buffer::<u32>::USAGES,
+            mapped_at_creation: false,
+        });
         Ok(Self {
             device,
             queue,
@@ -105,6 +126,9 @@ impl Gpu {
             pipelines,
             groups: Mutex::default(),
             ring: Mutex::new(ring),
+            tally: Arc::default(),
+            placeholder,
+            adapter: adapter.clone(),
         })
     }
 
@@ -126,6 +150,17 @@ impl Gpu {
     /// How params reach kernels here.
     pub fn params_mode(&self) -> ParamsMode {
         self.params
+    }
+
+    /// What has been taken of it, by kind.
+    pub fn memory_use(&self) -> MemoryUse {
+        MemoryUse {
+            weights: self.tally.of(Kind::Weights),
+            kv: self.tally.of(Kind::Kv),
+            working: self.tally.of(Kind::Working),
+            peak: self.tally.peak(),
+            driver: self.memory().and_then(|memory| memory.used),
+        }
     }
 
     /// The first of `names` among the variants of `kernel` that this device can run.
@@ -190,11 +225,21 @@ impl Gpu {
     /// Waits until all submitted work is done.
     ///
     /// # Errors
-    /// The device failed or was lost.
+    /// The device failed or was lost; hardware that does not finish in ten minutes counts as lost.
     pub fn wait(&self) -> Result<(), GpuError> {
-        let polled = self.device.poll(PollType::wait_indefinitely());
+        let timeout = (self.description.kind != "software").then_some(PATIENCE);
+        let polled = self.device.poll(PollType::Wait { submission_index: None, timeout });
+        if let Err(wgpu::PollError::Timeout) = polled {
+            let reason = format!("work was not finished after {} seconds", PATIENCE.as_secs());
+            lock(&self.fault).lost.get_or_insert(reason);
+        }
         self.check()?;
         polled.map(drop).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// What the driver says about the device's memory now.
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        DeviceMemory::of(&self.adapter.raw)
     }
 
     /// Reports what the device has signalled since the last check.
@@ -268,6 +313,6 @@ mod tests {
         assert!(gpu.pipeline(&turbo_wgsl::kv::rotate::KERNEL, turbo_wgsl::kv::rotate::N128).is_err());
         let message = gpu.download(&buffer, 0..64).unwrap_err().to_string();
         assert!(message.starts_with(&format!("{} was lost: ", gpu.name())), "{message}");
-        assert!(message.ends_with("; restart to use it again"), "{message}");
+        assert!(message.ends_with("; start the program again to use it again"), "{message}");
     }
 }

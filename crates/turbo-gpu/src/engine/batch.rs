@@ -40,19 +40,23 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Checks `items`; `check` is asked about a pool and the blocks that an item has there.
+    /// Checks `items`, of at most so many tokens, and so many that get logits; `check` is asked about a pool and the blocks that an item has there.
     ///
     /// # Errors
     /// Items that do not describe valid work.
     pub(super) fn new(
         items: &[BatchItem<'_>],
-        max: usize,
+        (max, max_logits): (usize, usize),
         check: impl Fn(PoolId, &[u32]) -> Result<(), BackendError>,
     ) -> Result<Self, BackendError> {
         let mut batch = Self::default();
         let total: usize = items.iter().map(|item| item.tokens.len()).sum();
         if total > max {
             return Err(BackendError::InvalidBatch(format!("{total} tokens, at most {max} fit")));
+        }
+        let logits: usize = items.iter().map(BatchItem::n_logits).sum();
+        if logits > max_logits {
+            return Err(BackendError::InvalidBatch(format!("logits of {logits} tokens, at most {max_logits} fit")));
         }
         for item in items.iter().filter(|item| !item.tokens.is_empty()) {
             let end = item.start + item.tokens.len();

@@ -5,6 +5,7 @@ mod batch;
 mod faults;
 mod fuse;
 mod key_biases;
+mod needs;
 mod pools;
 mod steps;
 mod weights;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, PoolId};
+use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, DeviceInfo, Engine, KvPoolSpec, MemoryUse, PoolId};
 use turbo_gguf::GgufFile;
 
 use crate::buffer::{Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::matmul::{Codes, FewTokens, Halves, has_half_tiles};
+use crate::tally::{Kind, counting};
 use crate::weights::Matrix;
 pub use backend::GpuBackend;
 use batch::{Batch, DeviceBatch};
@@ -33,6 +35,10 @@ use weights::Weights;
 /// Most tokens in a batch: beyond this the weight products gain nothing.
 const MAX_BATCH: usize = 512;
 
+/// Values of logits that there is room for in a batch, but rows for so many tokens at least.
+const MOST_LOGITS: usize = 16 << 20;
+const FEWEST_LOGITS: usize = 32;
+
 /// Most memory that key biases are worked out in.
 const MOST_BIAS_BYTES: usize = 1 << 30;
 
@@ -44,6 +50,8 @@ pub struct GpuEngine {
     pools: BTreeMap<PoolId, Pool>,
     next_pool: u32,
     max_batch: usize,
+    /// Most tokens of a batch that get logits.
+    max_logits: usize,
     /// One buffer per value of the plan, for a batch of the largest size.
     values: Vec<Buffer<f32>>,
     /// Takes the rows that `SelectLogits` keeps.
@@ -76,14 +84,25 @@ impl GpuEngine {
         file: &GgufFile,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, BackendError> {
+        let mut engine = Self::allocate(gpu, plan, file)?;
+        engine.weights.fill(&engine.gpu, &engine.plan, file, progress)?;
+        Ok(engine)
+    }
+
+    /// Takes all memory that does not depend on the cache.
+    fn allocate(gpu: Arc<Gpu>, plan: Arc<Plan>, file: &GgufFile) -> Result<Self, BackendError> {
         let widest = plan.values.iter().map(|v| v.width).max().unwrap_or(1).max(1);
         let fits = usize::try_from(gpu.capabilities().max_binding_bytes / 4).unwrap_or(usize::MAX) / widest;
         let max_batch = fits.clamp(1, MAX_BATCH);
-        let weights = Weights::load(&gpu, &plan, file, progress)?;
+        let weights = counting(Kind::Weights, || Weights::allocate(&gpu, &plan, file))?;
         let key_biases = KeyBiases::new(&gpu, &plan, file)?;
         let fail = |error| backend_error(&gpu, error);
-        let value = |v: &turbo_backend::plan::Value| gpu.buffer(&v.name, max_batch * v.width);
-        let values = plan.values.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let max_logits = (MOST_LOGITS / plan.n_vocab.max(1)).clamp(FEWEST_LOGITS.min(max_batch), max_batch);
+        let value = |(id, v): (usize, &turbo_backend::plan::Value)| {
+            let rows = if id == plan.logits.0 as usize { max_logits } else { max_batch };
+            gpu.buffer(&v.name, rows * v.width)
+        };
+        let values = plan.values.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let selected = gpu.buffer("selected rows", max_batch * plan.d_model).map_err(fail)?;
         let inputs = weights.widest(&plan, Matrix::is_quantised);
         let codes = Codes::new(&gpu, max_batch * inputs).map_err(fail)?;
@@ -99,6 +118,7 @@ impl GpuEngine {
             pools: BTreeMap::new(),
             next_pool: 0,
             max_batch,
+            max_logits,
             values,
             selected,
             codes,
@@ -114,15 +134,22 @@ impl GpuEngine {
         })
     }
 
+    /// Brings `batch` to the device and takes the memory that it needs.
+    fn prepare(&mut self, batch: &Batch) -> Result<(), GpuError> {
+        let gpu = Arc::clone(&self.gpu);
+        self.batch.upload(&gpu, &self.plan, batch)?;
+        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
+        self.key_biases.reach(&gpu, end)?;
+        let biased = self.key_biases.any();
+        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased)?;
+        Ok(())
+    }
+
     /// Records, runs and waits for all steps on `batch`.
     fn run(&mut self, batch: &Batch, logits: &mut Vec<f32>) -> Result<(), BackendError> {
         let gpu = Arc::clone(&self.gpu);
         let fail = |error| backend_error(&gpu, error);
-        self.batch.upload(&gpu, &self.plan, batch).map_err(fail)?;
-        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
-        self.key_biases.reach(&gpu, end).map_err(fail)?;
-        let biased = self.key_biases.any();
-        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased).map_err(fail)?;
+        self.prepare(batch).map_err(fail)?;
         let n = batch.wanted.len() * self.plan.n_vocab;
         let faults = self.faults.words(batch.tokens.len());
         if self.results.as_ref().is_none_or(|to| to.len() < faults + n) {
@@ -179,8 +206,12 @@ impl Engine for GpuEngine {
         (room / token).clamp(1, self.max_batch)
     }
 
+    fn memory_use(&self) -> Option<MemoryUse> {
+        Some(self.gpu.memory_use())
+    }
+
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
-        let pool = Pool::new(&self.gpu, spec).map_err(|error| backend_error(&self.gpu, error))?;
+        let pool = counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
         let id = PoolId(self.next_pool);
         self.next_pool += 1;
         self.pools.insert(id, pool);
@@ -193,7 +224,7 @@ impl Engine for GpuEngine {
 
     fn forward(&mut self, items: &[BatchItem<'_>], logits: &mut Vec<f32>) -> Result<(), BackendError> {
         logits.clear();
-        let batch = Batch::new(items, self.max_batch, |id, blocks| match self.pools.get(&id) {
+        let batch = Batch::new(items, (self.max_batch, self.max_logits), |id, blocks| match self.pools.get(&id) {
             None => Err(BackendError::InvalidBatch(format!("there is no pool {}", id.0))),
             Some(pool) => pool.check(blocks),
         })?;
@@ -221,9 +252,10 @@ fn backend_error(gpu: &Gpu, error: GpuError) -> BackendError {
         GpuError::OutOfMemory { what, bytes, reason, .. } => BackendError::OutOfMemory {
             what: format!("{what} on {}", gpu.name()),
             needed: bytes >> 20,
-            available: 0,
+            available: gpu.memory().and_then(|memory| memory.free).map(|bytes| bytes >> 20),
             hint: format!("{reason}; use a smaller context (-c) or a smaller KV type (--ctk, --ctv)"),
         },
+        GpuError::Lost { device, reason } => BackendError::DeviceLost { device, reason },
         other => BackendError::Device { device: gpu.name().to_owned(), reason: other.to_string() },
     }
 }

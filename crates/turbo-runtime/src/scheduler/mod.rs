@@ -1,6 +1,7 @@
 //! The engine thread: batches the tokens of all running generations, step by step.
 
 mod idle;
+mod lost;
 mod task;
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use turbo_backend::LogitsFor;
 use crate::context::{Context, SequenceInput};
 use crate::error::RuntimeError;
 use crate::request::{EventSink, FinishReason, GenerateRequest, RequestId};
+use crate::status::Status;
 use idle::IdleSequences;
 use task::Task;
 
@@ -31,10 +33,18 @@ pub(crate) struct Scheduler {
     running: Vec<Task>,
     idle: IdleSequences,
     logits: Vec<f32>,
+    status: std::sync::Arc<Status>,
+    /// Why the device can do nothing more.
+    lost: Option<String>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(context: Context, commands: Receiver<Command>, max_running: usize) -> Self {
+    pub(crate) fn new(
+        context: Context,
+        commands: Receiver<Command>,
+        max_running: usize,
+        status: std::sync::Arc<Status>,
+    ) -> Self {
         Self {
             context,
             commands,
@@ -43,15 +53,20 @@ impl Scheduler {
             running: Vec::new(),
             idle: IdleSequences::default(),
             logits: Vec::new(),
+            status,
+            lost: None,
         }
     }
 
-    /// Works until all handles are gone and all generations are finished.
+    /// Works until all handles are gone and all generations are finished; on a device that is lost, refuses them.
     pub(crate) fn run(mut self) {
         while self.take_commands() {
             self.admit();
             self.make_room();
             self.step();
+            if let Some(message) = self.lost.take() {
+                return self.refuse(&message);
+            }
         }
     }
 
@@ -139,6 +154,7 @@ impl Scheduler {
         let result = Self::forward(&mut self.context, &mut self.running, &shares, &mut self.logits);
         match result {
             Ok(()) => self.advance(&shares),
+            Err(error) if lost::is_fatal(&error) => self.lose(&error),
             Err(error) if self.running.len() == 1 => self.fail(0, &error),
             Err(_) => self.step_one_by_one(&shares),
         }
@@ -219,6 +235,7 @@ impl Scheduler {
                         self.retire(at);
                     }
                 }
+                Err(error) if lost::is_fatal(&error) => return self.lose(&error),
                 Err(error) => self.fail(at, &error),
             }
         }
