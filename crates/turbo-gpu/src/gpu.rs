@@ -65,6 +65,11 @@ pub struct Gpu {
     adapter: Adapter,
 }
 
+/// Threads that compile beside the one that asks for it.
+fn compilers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).min(MAX_COMPILERS)
+}
+
 /// Locks even if another thread panicked meanwhile: what is kept is consistent between statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -197,19 +202,11 @@ impl Gpu {
         variants: &[(&'static Kernel, &'static Variant)],
         work: impl FnOnce() -> R,
     ) -> R {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).min(MAX_COMPILERS);
         let next = AtomicUsize::new(0);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..threads.min(variants.len()) {
-                scope.spawn(|| {
-                    while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if done.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let _ = self.pipeline(kernel, variant);
-                    }
-                });
+            for _ in 0..compilers().min(variants.len()) {
+                scope.spawn(|| self.compile_some(variants, &next, &done));
             }
             let result = work();
             done.store(true, Ordering::Relaxed);
@@ -217,9 +214,39 @@ impl Gpu {
         })
     }
 
+    /// Compiles the pipelines of `variants` on several threads. What cannot be compiled is reported when it is asked for.
+    pub fn compile_all(&self, variants: &[(&'static Kernel, &'static Variant)]) {
+        let (next, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..compilers().min(variants.len()) {
+                scope.spawn(|| self.compile_some(variants, &next, &done));
+            }
+            self.compile_some(variants, &next, &done);
+        });
+    }
+
+    fn compile_some(
+        &self,
+        variants: &[(&'static Kernel, &'static Variant)],
+        next: &AtomicUsize,
+        done: &AtomicBool,
+    ) {
+        while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if done.load(Ordering::Relaxed) {
+                return;
+            }
+            let _ = self.pipeline(kernel, variant);
+        }
+    }
+
     /// Writes compiled pipelines to the cache directory, if there is one and the device supports it.
     pub fn save_pipelines(&self) {
         self.pipelines.save();
+    }
+
+    /// Gives the device up: from now on everything fails as on one that is lost. To see what callers make of that.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     /// Waits until all submitted work is done.
@@ -307,7 +334,7 @@ mod tests {
         let Some(adapter) = turbo_testkit::gpus_found(crate::usable_adapters()).into_iter().next() else { return };
         let gpu = Gpu::open(&adapter, &GpuOptions::default()).unwrap();
         let buffer = gpu.upload("x", &[1_u32; 64]).unwrap();
-        gpu.device.destroy();
+        gpu.destroy();
         assert!(gpu.wait().is_err());
         assert!(gpu.buffer::<u32>("y", 64).is_err());
         assert!(gpu.pipeline(&turbo_wgsl::kv::rotate::KERNEL, turbo_wgsl::kv::rotate::N128).is_err());

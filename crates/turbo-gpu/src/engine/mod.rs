@@ -7,6 +7,7 @@ mod fuse;
 mod key_biases;
 mod needs;
 mod pools;
+mod rehearsal;
 mod steps;
 mod weights;
 
@@ -85,7 +86,7 @@ impl GpuEngine {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, BackendError> {
         let mut engine = Self::allocate(gpu, plan, file)?;
-        engine.weights.fill(&engine.gpu, &engine.plan, file, progress)?;
+        engine.compile_meanwhile(|engine| engine.weights.fill(&engine.gpu, &engine.plan, file, progress))?;
         Ok(engine)
     }
 
@@ -134,6 +135,15 @@ impl GpuEngine {
         })
     }
 
+    /// Memory for a pool.
+    fn new_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
+        let pool = counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
+        let id = PoolId(self.next_pool);
+        self.next_pool += 1;
+        self.pools.insert(id, pool);
+        Ok(id)
+    }
+
     /// Brings `batch` to the device and takes the memory that it needs.
     fn prepare(&mut self, batch: &Batch) -> Result<(), GpuError> {
         let gpu = Arc::clone(&self.gpu);
@@ -179,7 +189,7 @@ impl GpuEngine {
             submitted.as_secs_f64() * 1e3,
             started.elapsed().as_secs_f64() * 1e3
         );
-        self.faults.check(&gpu, &self.plan, batch, &words[..faults])?;
+        self.check_faults(batch, &words[..faults])?;
         logits.extend_from_slice(bytemuck::cast_slice(&words[faults..faults + n]));
         Ok(())
     }
@@ -211,11 +221,9 @@ impl Engine for GpuEngine {
     }
 
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
-        let pool = counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
-        let id = PoolId(self.next_pool);
-        self.next_pool += 1;
-        self.pools.insert(id, pool);
-        Ok(id)
+        let pool = self.new_pool(spec)?;
+        let compiled = self.compile_for(pool);
+        compiled.inspect_err(|_| self.free_pool(pool)).map(|()| pool)
     }
 
     fn free_pool(&mut self, pool: PoolId) {

@@ -54,6 +54,11 @@ impl Pool {
         (self.spec.n_blocks * BLOCK_TOKENS).div_ceil(CHUNK_TOKENS)
     }
 
+    /// Tokens that it holds.
+    pub(super) fn tokens(&self) -> usize {
+        self.spec.n_blocks * BLOCK_TOKENS
+    }
+
     pub(super) fn layer(&self, slot: usize) -> &KvLayer {
         &self.spec.layers[slot]
     }

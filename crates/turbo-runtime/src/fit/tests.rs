@@ -87,8 +87,8 @@ fn what_does_not_fit_is_refused_with_a_table() {
   working memory              1.0 MiB
   total                      71.0 MiB
   free                       26.0 MiB
-the largest context that fits is 640 tokens (-c 640); with a smaller KV type (--ctk, --ctv) turbo4: 2432, turbo3: 3072, \
-         turbo2: 4608"
+the largest context that fits is 640 tokens (-c 640); with a smaller KV type (--ctk, --ctv) turbo4: 2432, turbo3: 3264, \
+         turbo2: 4800"
     );
     let device = Device { free: Some(1 << 20), weights: 20 << 20, mapped: 0 };
     let message = decide(&model, &device, F16, None).expect_err("not even the weights fit").to_string();
