@@ -62,7 +62,7 @@ pub(crate) struct ModelArgs {
     /// KV cache type of the values (also -ctv)
     #[arg(long, alias = "cache-type-v", value_name = "TYPE", default_value = "f16", env = env("TURBO_CTV", "LLAMA_ARG_CACHE_TYPE_V"))]
     pub(crate) ctv: KvType,
-    /// Where to run: auto (the CPU), cpu, gpu (the best one), or a GPU by index, name or part of a name as `devices` lists them
+    /// Where to run: auto (the best GPU that is not software, else the CPU), cpu, gpu (the best one), or a GPU by index, name or part of a name as `devices` lists them
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
     pub(crate) device: String,
     /// Threads that compute [default: one per physical core]
@@ -73,7 +73,7 @@ pub(crate) struct ModelArgs {
 /// Size of the context, for commands where it is a matter of memory.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ContextArgs {
-    /// Tokens of context [default: the model's own, or what fits in half of the free memory]
+    /// Tokens of context [default: the model's own, or the largest that fits in the free memory]
     #[arg(short, long = "ctx-size", value_name = "TOKENS", env = env("TURBO_CTX_SIZE", "LLAMA_ARG_CTX_SIZE"))]
     pub(crate) context: Option<usize>,
 }

@@ -63,7 +63,7 @@ pub(crate) fn open(adapter: &Adapter, asked: &str) -> Result<Gpu> {
     let device = &adapter.description;
     let gpu = Gpu::open(adapter, &GpuOptions::default())?;
     eprintln!("device   {device}, {}", if device.driver.is_empty() { "unknown driver" } else { &device.driver });
-    if asked == "auto" && device.kind == "software" {
+    if asked == "auto" && device.is_software() {
         eprintln!("         a CPU that plays a GPU: no other was found (`turbo-wgpu devices` lists all)");
     }
     Ok(gpu)
@@ -99,6 +99,7 @@ pub(crate) mod fake {
             driver: "Driver 7".to_owned(),
             refused: None,
             same_as: None,
+            memory: None,
             capabilities,
         }
     }

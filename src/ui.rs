@@ -28,6 +28,17 @@ pub(crate) fn progress(wanted: bool, total: u64, what: &'static str) -> Progress
     ProgressBar::new(total).with_style(style).with_message(what)
 }
 
+/// A progress bar of bytes on standard error, if that is a terminal.
+pub(crate) fn bytes_progress(what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{msg:>12} [{bar:40}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+    ProgressBar::new(1).with_style(style).with_message(what)
+}
+
 /// A sign of life with a count on standard error, if that is a terminal, where the end is not known.
 pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {

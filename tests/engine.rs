@@ -1,11 +1,15 @@
 //! Whole models on every GPU of this machine, software ones included, against the CPU.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use turbo_cpu::CpuBackend;
+use turbo_gguf::GgufFile;
 use turbo_gpu::{Adapter, GpuBackend, GpuOptions, usable_adapters};
 use turbo_runtime::sampling::argmax;
-use turbo_runtime::{Backend, Context, ContextOptions, KvTypes, LogitsFor, Model, Sequence, SequenceInput};
+use turbo_runtime::{
+    Backend, Context, ContextOptions, Event, GenerateRequest, KvTypes, LogitsFor, Model, Runtime, SamplingParams,
+    Sequence, SequenceInput,
+};
 use turbo_testkit::{gpus_found, nmse, shared, workspace};
 
 const TURBO4: KvTypes = KvTypes { k: turbo_quant::KvType::Turbo4, v: turbo_quant::KvType::Turbo4 };
@@ -113,6 +117,130 @@ fn sequences_together_give_what_each_gives_alone() {
             let error = nmse(row, want);
             assert_eq!(argmax(row), argmax(want), "{}: NMSE {error:e}", gpu.description);
             assert!(error < 1e-8, "{}: NMSE {error:e}", gpu.description);
+        }
+    }
+}
+
+/// The built-in model with other bytes in the tensor `name`, which `change` is given with the bytes of a row.
+fn changed(name: &str, change: impl Fn(&mut [u8], usize)) -> Arc<Model> {
+    let path = workspace().join("assets/tiny-qwen3-34m.q4_k_m.gguf");
+    let mut bytes = std::fs::read(&path).expect("the built-in model is in the repository");
+    let file = GgufFile::open(&path).expect("it opens");
+    let tensor = file.tensor(name).expect("the tensor is there");
+    let data = file.data(tensor).expect("it is inside the file").to_vec();
+    let at = bytes.windows(data.len()).position(|window| window == data).expect("its bytes are in the file");
+    let rows = tensor.shape.get(1).map_or(1, |&rows| rows as usize);
+    change(&mut bytes[at..at + data.len()], data.len() / rows);
+    Arc::new(Model::from_static("changed", bytes.leak()).expect("still a model"))
+}
+
+/// The error of running `tokens`.
+fn refused(context: &mut Context, sequence: &mut Sequence, tokens: &[u32]) -> String {
+    let result = context.extend(sequence, tokens, LogitsFor::Last, &mut |_| {});
+    result.expect_err("something is not finite").to_string()
+}
+
+#[test]
+fn a_token_without_finite_keys_is_refused_and_the_next_request_works() {
+    // The embedding of this token is infinite: the factor of its q4_K or q6_K blocks is.
+    let odd = 77;
+    let model = changed("token_embd.weight", |bytes, row| {
+        for byte in &mut bytes[odd * row..][..row] {
+            *byte = 0x7c;
+        }
+    });
+    for (types, gpu) in [KvTypes::default(), TURBO4].into_iter().flat_map(|t| gpus().into_iter().map(move |g| (t, g))) {
+        let mut context = on_gpu(&model, &gpu, types, 256);
+        let mut sequence = Sequence::default();
+        let before = last(&mut context, &mut sequence, &[5, 6, 7]);
+        let message = refused(&mut context, &mut sequence, &[8, 9, odd as u32, 10]);
+        let start = "layer 0, position 5: K ";
+        assert!(message.starts_with(start) && message.ends_with("; the token was not stored"), "{message}");
+        assert_eq!(sequence.len(), 3, "the sequence is as long as before");
+        let mut other = Sequence::default();
+        assert_eq!(last(&mut context, &mut other, &[5, 6, 7]), before, "{types:?} on {}", gpu.description);
+    }
+}
+
+#[test]
+fn keys_values_and_queries_that_are_not_finite_are_named_by_layer_and_position() {
+    let infinite = |bytes: &mut [u8], _: usize| bytes[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let factor = |bytes: &mut [u8], row: usize| {
+        // The factors of the blocks of the first row, wherever the type has them.
+        for byte in &mut bytes[..row] {
+            *byte = 0x7c;
+        }
+    };
+    let cases = [
+        ("K", 3, changed("blk.3.attn_k_norm.weight", infinite)),
+        ("V", 2, changed("blk.2.attn_v.weight", factor)),
+        ("Q", 5, changed("blk.5.attn_q_norm.weight", infinite)),
+    ];
+    for gpu in gpus() {
+        for (side, layer, model) in &cases {
+            for types in [KvTypes::default(), TURBO4] {
+                let mut context = on_gpu(model, &gpu, types, 256);
+                // The words that say so are clear again the second time.
+                for _ in 0..2 {
+                    let message = refused(&mut context, &mut Sequence::default(), &[5, 6, 7]);
+                    let start = format!("layer {layer}, position 0: {side} ");
+                    assert!(message.starts_with(&start), "{types:?} on {}: {message}", gpu.description);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_gpu_ends_every_generation() {
+    for gpu in gpus() {
+        let backend = GpuBackend::open(&gpu, &GpuOptions::default()).expect("the adapter opens");
+        let runtime = Runtime::start(context(&built_in(), &backend, TURBO4, 2048)).expect("a thread");
+        let start = || {
+            let (sender, events) = mpsc::channel();
+            let request = GenerateRequest {
+                prompt: vec![5, 6, 7],
+                ignore_eos: true,
+                sampling: SamplingParams::greedy(),
+                ..GenerateRequest::default()
+            };
+            runtime.generate(request, Box::new(move |event| sender.send(event).is_ok())).map(|_| events)
+        };
+        let running: Vec<_> = (0..2).map(|_| start().expect("it runs")).collect();
+        running[0].iter().find(|event| matches!(event, Event::Token { .. })).expect("a token");
+        backend.gpu().destroy();
+        for events in &running {
+            match events.iter().find(|event| !matches!(event, Event::Started { .. } | Event::Token { .. })) {
+                Some(Event::Failed { message }) => {
+                    assert!(message.starts_with(&format!("{} was lost: ", gpu.description.name)), "{message}");
+                }
+                end => panic!("{end:?} on {}", gpu.description),
+            }
+        }
+        assert!(runtime.stopped().is_some());
+        assert!(start().expect_err("refused").to_string().starts_with("the engine has stopped: "));
+    }
+}
+
+#[test]
+fn what_a_model_needs_is_known_before_it_is_loaded() {
+    let model = built_in();
+    for gpu in gpus() {
+        for (types, tokens) in [(KvTypes::default(), 1024), (TURBO4, 8192)] {
+            let backend = GpuBackend::open(&gpu, &GpuOptions::default()).expect("the adapter opens");
+            let mut context = context(&model, &backend, types, tokens);
+            let needs = backend.memory_needs(&model.plan, &model.file, context.kv()).expect("it can be loaded");
+            let needs = needs.expect("GPUs know");
+            let found = context.memory_use().expect("GPUs count");
+            assert_eq!((found.weights, found.kv), (needs.weights, context.kv().bytes()), "{}", gpu.description);
+            assert!(found.working <= needs.working, "{found:?}, expected {needs:?}");
+            // Once it has worked on as much as it can, nothing more is taken than was said.
+            let mut sequence = Sequence::default();
+            last(&mut context, &mut sequence, &[5; 40]);
+            last(&mut context, &mut sequence, &[5]);
+            let found = context.memory_use().expect("GPUs count");
+            assert!(found.working <= needs.working, "{found:?}, expected {needs:?}");
+            assert!(found.peak >= found.weights + found.kv + found.working, "{found:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Generations on every GPU of this machine: tokens chosen on the device, one batch ahead of the host.
 
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use turbo_gpu::{Adapter, GpuBackend, GpuOptions, usable_adapters};
 use turbo_runtime::sampling::argmax;

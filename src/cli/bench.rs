@@ -44,7 +44,7 @@ pub(crate) struct BenchArgs {
     /// Repetitions of every test
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000), env = env("TURBO_REPETITIONS", "LLAMA_ARG_REPETITIONS"))]
     pub(crate) repetitions: u16,
-    /// Where to run: auto (the CPU), cpu, gpu (the best one), or a GPU by index, name or part of a name as `devices` lists them
+    /// Where to run: auto (the best GPU that is not software, else the CPU), cpu, gpu (the best one), or a GPU by index, name or part of a name as `devices` lists them
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = env("TURBO_DEVICE", "LLAMA_ARG_DEVICE"))]
     pub(crate) device: String,
     /// Threads that compute [default: one per physical core]

@@ -33,7 +33,8 @@ pub(crate) fn run(args: &LogitsArgs) -> Result<()> {
     let model = source::open(args.model.model.as_deref())?;
     model.check_tokens(&ids)?;
     let types = KvTypes { k: args.model.ctk, v: args.model.ctv };
-    let mut context = device::load(model, &args.model, types, Some(ids.len()))?;
+    let device = device::choose(&args.model.device, args.model.threads)?;
+    let mut context = device.load(model, types, Some(ids.len()))?;
     let mut report = Report::default();
     context.extend(&mut Sequence::default(), &ids, LogitsFor::All, &mut |row| {
         // A row without a finite logit has no best token; 0 keeps the positions aligned, and its logits tell.

@@ -23,13 +23,14 @@ pub(crate) fn run(args: &PerplexityArgs) -> Result<()> {
         .encode(&String::from_utf8_lossy(&text), EncodeOptions { add_special: true, parse_special: false });
     let windows = windows(args, &tokens)?;
     let types = KvTypes { k: args.model.ctk, v: args.model.ctv };
-    let mut context = device::load(Arc::clone(&model), &args.model, types, Some(args.context))?;
+    let device = device::choose(&args.model.device, args.model.threads)?;
+    let mut context = device.load(Arc::clone(&model), types, Some(args.context))?;
     let mut base = match args.kl_against {
-        Some(t) => Some(device::load(Arc::clone(&model), &args.model, KvTypes { k: t, v: t }, Some(args.context))?),
+        Some(t) => Some(device.load(Arc::clone(&model), KvTypes { k: t, v: t }, Some(args.context))?),
         None => None,
     };
     if !args.json {
-        device::announce(&context, &args.model.device);
+        device.announce(&context);
     }
     let bar = ui::progress(!args.json, windows as u64, "windows");
     let mut score = Score::default();

@@ -17,8 +17,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     sampling.check()?;
     let model = source::open(args.model.model.as_deref())?;
     let types = KvTypes { k: args.model.ctk, v: args.model.ctv };
-    let context = device::load(model, &args.model, types, args.context.context)?;
-    device::announce(&context, &args.model.device);
+    let device = device::choose(&args.model.device, args.model.threads)?;
+    let context = device.load(model, types, args.context.context)?;
+    device.announce(&context);
     let session = Session { runtime: Runtime::start(context)?, args, sampling };
     match &args.prompt {
         Some(prompt) => session.answer_once(prompt),
@@ -97,6 +98,9 @@ impl Session<'_> {
             // A history that cannot be kept is no reason to stop a chat.
             let _ = editor.add_history_entry(&line);
             if let Err(error) = self.turn(&line, &mut messages, &mut raw_text) {
+                if self.runtime.stopped().is_some() {
+                    return Err(error);
+                }
                 eprintln!("error: {}", ui::describe(&error));
             }
         }

@@ -18,13 +18,42 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         let listener = listen(&args.host, args.port).await?;
         let model = source::open(args.model.model.as_deref())?;
         let types = KvTypes { k: args.model.ctk, v: args.model.ctv };
-        let context = device::load(model, &args.model, types, args.context.context)?;
-        device::announce(&context, &args.model.device);
+        let device = device::choose(&args.model.device, args.model.threads)?;
+        let context = device.load(model, types, args.context.context)?;
+        device.announce(&context);
         let runtime = Runtime::start(context)?;
+        let stopped = stop_of(&runtime);
         let address = listener.local_addr().context("the listening address is unknown")?;
         eprintln!("serving  http://{address} (OpenAI clients: base URL http://{address}/v1)");
-        turbo_server::serve(listener, AppState::new(Arc::new(runtime)), shutdown()).await.context("the server failed")
+        let end = async {
+            tokio::select! {
+                () = shutdown() => {}
+                () = stopped => {}
+            }
+        };
+        let state = AppState::new(Arc::new(runtime.clone()));
+        turbo_server::serve(listener, state, end).await.context("the server failed")?;
+        // Those whose answers it broke off were told; nobody is served any more.
+        match runtime.stopped() {
+            None => Ok(()),
+            Some(reason) => bail!("the engine has stopped: {reason}"),
+        }
     })
+}
+
+/// Ready when the engine of `runtime` stops by itself.
+fn stop_of(runtime: &Runtime) -> impl Future<Output = ()> + Send + use<> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    runtime.on_stop(move |_| {
+        // The server may have ended before.
+        let _ = tell.send(());
+    });
+    async {
+        // Without a sender the runtime is gone, and the server with it.
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener> {

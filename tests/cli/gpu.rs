@@ -37,10 +37,14 @@ fn error(run: &Run) -> &str {
 fn devices_shows_what_was_decided_for_every_gpu() {
     let gpus = gpus();
     let table = run(&["devices"]).out;
-    assert!(table.contains("models run on cpu"), "{table}");
+    for row in ["models run on ", "products row by row", "products of more tokens", "attention, turbo4"] {
+        assert!(table.contains(row), "{row}: {table}");
+    }
     for gpu in &gpus {
         assert!(table.contains(name(gpu)), "{table}");
-        for field in ["index", "backend", "kind", "driver", "capabilities", "dot4i8", "params", "same_as"] {
+        for field in
+            ["index", "backend", "kind", "driver", "memory", "capabilities", "kernels", "dot4i8", "params", "same_as"]
+        {
             assert!(gpu.get(field).is_some(), "{field} of {gpu}");
         }
         for field in ["f16", "subgroup", "coop_matrix", "timestamps", "max_buffer_bytes", "max_binding_bytes"] {

@@ -6,6 +6,7 @@ use turbo_gguf::{GgmlType, GgufError, GgufFile};
 
 use crate::choice::Choice;
 use crate::kv::KvPoolSpec;
+use crate::memory::{MemoryNeeds, MemoryUse};
 use crate::plan::Plan;
 
 /// A pool of KV blocks made by [`Engine::create_pool`].
@@ -58,7 +59,7 @@ pub struct DeviceInfo {
     pub name: String,
     /// Kind and details for people: model, driver, threads, instruction sets.
     pub description: String,
-    /// Memory the device may use, in bytes, if known.
+    /// Memory that is free on the device, in bytes, if known.
     pub memory_bytes: Option<u64>,
 }
 
@@ -95,14 +96,14 @@ pub enum BackendError {
         found: f32,
     },
     /// The cache or activations do not fit in memory.
-    #[error("{what} needs {needed} MiB, {available} MiB are available: {hint}")]
+    #[error("{what} needs {needed} MiB, {}: {hint}", available.map_or_else(|| "more than there is".to_owned(), |mib| format!("{mib} MiB are available")))]
     OutOfMemory {
         /// What was to be allocated.
         what: String,
         /// MiB it needs.
         needed: u64,
-        /// MiB there are.
-        available: u64,
+        /// MiB there are, if known.
+        available: Option<u64>,
         /// What the user can do.
         hint: String,
     },
@@ -129,6 +130,21 @@ pub enum BackendError {
         /// What it said.
         reason: String,
     },
+    /// The device is gone: every later call fails too.
+    #[error("{device} was lost: {reason}; start the program again to use it again")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// What the driver said.
+        reason: String,
+    },
+}
+
+impl BackendError {
+    /// Whether no later call can succeed.
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::DeviceLost { .. })
+    }
 }
 
 /// A device that can load plans.
@@ -138,6 +154,16 @@ pub trait Backend: Send + Sync {
 
     /// Types of weights it has kernels for.
     fn supports_weight(&self, ty: GgmlType) -> bool;
+
+    /// What `plan` with the weights of `file` would take on the device besides a KV cache like `kv`, before anything is
+    /// allocated. Not known by default.
+    ///
+    /// # Errors
+    /// A weight that is missing or has no kernel.
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, kv: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
+        let _ = (plan, file, kv);
+        Ok(None)
+    }
 
     /// Gets `plan` ready to run with the weights of `file`. `progress` is told bytes done and bytes in all.
     ///
@@ -173,6 +199,11 @@ pub trait Engine: Send {
 
     /// Frees a pool; its id must not be used again.
     fn free_pool(&mut self, pool: PoolId);
+
+    /// What it has taken on its device, if it counts that.
+    fn memory_use(&self) -> Option<MemoryUse> {
+        None
+    }
 
     /// Runs all new tokens of `items`, storing their K and V. `logits` receives one row of `n_vocab` values per
     /// token that asked for one, in the order of items and tokens; it is cleared first.

@@ -24,6 +24,18 @@ use turbo_gpu::Gpu;
 
 use bench::Bench;
 
+/// The read bandwidth of `gpu` in GB/s; `quick` with less care.
+///
+/// # Errors
+/// A failing device.
+pub fn bandwidth(gpu: &Gpu, quick: bool) -> Result<f64, BenchError> {
+    let options = BenchOptions { quick, ..BenchOptions::default() };
+    let mut bandwidth = f64::NAN;
+    let mut note = |row: &BenchRow| bandwidth = row.gb_per_s;
+    stream::measure(&mut Bench::new(gpu, &options, &mut note))?;
+    Ok(bandwidth)
+}
+
 /// Measures the kernels on `gpu`; `progress` is told each row as soon as there is one.
 ///
 /// # Errors

@@ -7,7 +7,15 @@ use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, DownlevelFlags};
 
 use crate::capabilities::{Capabilities, check_minimum};
+use crate::device_memory::DeviceMemory;
 use crate::error::GpuError;
+
+/// Kind of adapters that a processor plays.
+const SOFTWARE: &str = "software";
+
+/// Parts of names of such adapters: some drivers say another kind.
+const SOFTWARE_NAMES: [&str; 6] =
+    ["llvmpipe", "lavapipe", "softpipe", "swiftshader", "microsoft basic render", "swrast"];
 
 /// A GPU, as one graphics API shows it.
 #[derive(Clone, Debug)]
@@ -34,8 +42,27 @@ pub struct Description {
     pub refused: Option<String>,
     /// Index of the entry that shows the same device through a better API, if there is one.
     pub same_as: Option<usize>,
+    /// Its memory, if the driver says.
+    pub memory: Option<DeviceMemory>,
     /// What it can do.
     pub capabilities: Capabilities,
+}
+
+impl Description {
+    /// Whether a processor plays this GPU.
+    pub fn is_software(&self) -> bool {
+        self.kind == SOFTWARE
+    }
+
+    /// Why it is chosen only when it is named, if so.
+    fn left_out(&self) -> Option<String> {
+        match (&self.refused, self.same_as) {
+            (Some(reason), _) => Some(format!("refused, {reason}")),
+            (None, Some(index)) => Some(format!("the same as {index}")),
+            (None, None) if self.is_software() => Some("only used when named".to_owned()),
+            (None, None) => None,
+        }
+    }
 }
 
 impl fmt::Display for Description {
@@ -127,11 +154,13 @@ const fn backend_name(backend: Backend) -> &'static str {
 
 fn describe(raw: &wgpu::Adapter, before: &[Adapter]) -> Description {
     let info = raw.get_info();
+    let name = info.name.to_lowercase();
     let kind = match info.device_type {
+        _ if SOFTWARE_NAMES.iter().any(|software| name.contains(software)) => SOFTWARE,
         DeviceType::DiscreteGpu => "discrete GPU",
         DeviceType::IntegratedGpu => "integrated GPU",
         DeviceType::VirtualGpu => "virtual GPU",
-        DeviceType::Cpu => "software",
+        DeviceType::Cpu => SOFTWARE,
         DeviceType::Other => "other",
     };
     let compute = raw.get_downlevel_capabilities().flags.contains(DownlevelFlags::COMPUTE_SHADERS);
@@ -147,6 +176,7 @@ fn describe(raw: &wgpu::Adapter, before: &[Adapter]) -> Description {
         driver: [info.driver.as_str(), info.driver_info.as_str()].join(" ").trim().to_owned(),
         refused,
         same_as: same_device(&info, before),
+        memory: DeviceMemory::of(raw),
         capabilities: Capabilities::of(raw),
         name: info.name,
     }
@@ -171,14 +201,15 @@ fn same_device(info: &wgpu::AdapterInfo, before: &[Adapter]) -> Option<usize> {
 
 /// Chooses one of `adapters` as `asked` says.
 ///
-/// `auto` and `gpu` mean the adapter that `WGPU_ADAPTER_NAME` names, or else the best that is not software; a number
+/// `auto` and `gpu` mean the adapter that `WGPU_ADAPTER_NAME` names, or else the best that is not software: discrete
+/// before integrated, then the one with most free memory; a number
 /// means an index; anything else a part of a name, after `vulkan:`, `metal:`, `dx12:` or `gl:` with that API only.
 ///
 /// # Errors
 /// Nothing matches, what matches is refused, or several match: the message lists what there is.
 pub fn choose(adapters: &[Adapter], asked: &str) -> Result<Adapter, GpuError> {
     let wanted = match asked {
-        "auto" | "gpu" => std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty()),
+        "auto" | "gpu" => adapter_variable(),
         name => Some(name.to_owned()),
     };
     let descriptions: Vec<&Description> = adapters.iter().map(|a| &a.description).collect();
@@ -189,8 +220,7 @@ pub fn choose(adapters: &[Adapter], asked: &str) -> Result<Adapter, GpuError> {
 /// Index of the description that `wanted` (or, without it, preference) chooses.
 fn pick(all: &[&Description], asked: &str, wanted: Option<&str>) -> Result<usize, GpuError> {
     let Some(wanted) = wanted else {
-        let found = all.iter().position(|d| d.refused.is_none() && d.kind != "software" && d.same_as.is_none());
-        return found.ok_or_else(|| missing(all, asked));
+        return best(all).ok_or_else(|| unusable(all));
     };
     if let Ok(index) = wanted.parse::<usize>() {
         return match all.get(index) {
@@ -232,19 +262,112 @@ fn usable(d: &Description, asked: &str) -> Result<(), GpuError> {
     }
 }
 
-fn missing(all: &[&Description], asked: &str) -> GpuError {
-    let available = if all.is_empty() {
-        "no Vulkan, Metal, DX12 or GL driver was found on this machine; --device cpu needs none".to_owned()
-    } else {
-        let one = |d: &&Description| match (&d.refused, d.kind, d.same_as) {
-            (Some(reason), ..) => format!("{d}: refused, {reason}"),
-            (None, _, Some(index)) => format!("{d}: the same as {index}"),
-            (None, "software", _) => format!("{d}: only used when named"),
-            _ => d.to_string(),
+/// The GPU that is taken unless one is named: discrete before integrated, any API before GL, then the one with most free
+/// memory, then the first.
+fn best(all: &[&Description]) -> Option<usize> {
+    let rank = |d: &Description| {
+        let kind = match d.kind {
+            "discrete GPU" => 3,
+            "integrated GPU" => 2,
+            "virtual GPU" => 1,
+            _ => 0,
         };
-        format!("available are {}", all.iter().map(one).collect::<Vec<_>>().join("; "))
+        let memory = d.memory.map_or(0, |memory| memory.free.unwrap_or(memory.total));
+        (d.backend != "gl", kind, memory)
     };
+    let usable = (0..all.len()).filter(|&i| all[i].left_out().is_none());
+    // The last of the largest is found: the first is wanted.
+    usable.rev().max_by_key(|&i| rank(all[i]))
+}
+
+const NO_DRIVER: &str = "no Vulkan, Metal, DX12 or GL driver was found on this machine; --device cpu needs none";
+
+/// All devices, with the reasons why they are not chosen by themselves.
+fn list(all: &[&Description]) -> String {
+    let one = |d: &&Description| d.left_out().map_or_else(|| d.to_string(), |reason| format!("{d}: {reason}"));
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn missing(all: &[&Description], asked: &str) -> GpuError {
+    let available = if all.is_empty() { NO_DRIVER.to_owned() } else { format!("available are {}", list(all)) };
     GpuError::NoSuchDevice { asked: asked.to_owned(), available }
+}
+
+fn unusable(all: &[&Description]) -> GpuError {
+    GpuError::NoUsableDevice { available: if all.is_empty() { NO_DRIVER.to_owned() } else { list(all) } }
+}
+
+/// What is used where nothing is named.
+#[derive(Clone, Debug)]
+pub enum Automatic {
+    /// This GPU.
+    Gpu {
+        /// The GPU.
+        adapter: Adapter,
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// The CPU.
+    Cpu {
+        /// Why, in a few words.
+        reason: String,
+    },
+}
+
+/// The best GPU that is not software, or else the CPU; `WGPU_ADAPTER_NAME` names a GPU here too. GL is looked at only where
+/// nothing else shows a GPU and the system has one.
+///
+/// # Errors
+/// The GPU that the variable names is not there or cannot be used.
+pub fn automatic() -> Result<Automatic, GpuError> {
+    if let Some(name) = adapter_variable() {
+        let reason = format!("{ADAPTER_VARIABLE} names it");
+        return find(&name).map(|adapter| Automatic::Gpu { adapter, reason });
+    }
+    let mut adapters = Vec::new();
+    enumerate(Backends::all() - Backends::GL, &mut adapters);
+    let found = |adapters: &[Adapter]| best(&adapters.iter().map(|a| &a.description).collect::<Vec<_>>());
+    let mut index = found(&adapters);
+    if index.is_none() && has_graphics_hardware() {
+        enumerate(Backends::GL, &mut adapters);
+        index = found(&adapters);
+    }
+    let descriptions: Vec<&Description> = adapters.iter().map(|a| &a.description).collect();
+    Ok(match index.and_then(|index| adapters.get(index)) {
+        Some(adapter) => Automatic::Gpu { adapter: adapter.clone(), reason: why_gpu(&descriptions) },
+        None => Automatic::Cpu { reason: why_cpu(&descriptions) },
+    })
+}
+
+fn why_gpu(all: &[&Description]) -> String {
+    match all.iter().filter(|d| d.left_out().is_none()).count() {
+        1 => "the only GPU".to_owned(),
+        n => format!("the best of {n} GPUs"),
+    }
+}
+
+fn why_cpu(all: &[&Description]) -> String {
+    let refused = all.iter().find_map(|d| Some((d, d.refused.as_ref()?)));
+    match (refused, all.is_empty()) {
+        (Some((d, reason)), _) => format!("no GPU can be used, {d} is refused: {reason}"),
+        (None, false) => "the only GPUs here are software".to_owned(),
+        (None, true) => "no GPU was found".to_owned(),
+    }
+}
+
+/// Whether the system knows of graphics hardware; where it does not say, there may be some.
+fn has_graphics_hardware() -> bool {
+    let nodes = || std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    !cfg!(target_os = "linux")
+        || nodes().any(|node| node.file_name().to_string_lossy().starts_with("renderD"))
+        || ["/dev/nvidiactl", "/dev/dxg"].iter().any(|node| std::path::Path::new(node).exists())
+}
+
+/// The variable by which wgpu programs are told their adapter.
+const ADAPTER_VARIABLE: &str = "WGPU_ADAPTER_NAME";
+
+fn adapter_variable() -> Option<String> {
+    std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use bytemuck::Pod;
 use wgpu::BufferUsages;
 
+use crate::tally::Taken;
+
 /// Ids of buffers that are gone; what is cached for them can go too.
 pub(crate) type Dropped = Arc<Mutex<Vec<u64>>>;
 
@@ -20,6 +22,7 @@ pub struct Buffer<T> {
     id: u64,
     len: usize,
     dropped: Dropped,
+    _taken: Taken,
     of: PhantomData<fn() -> T>,
 }
 
@@ -27,8 +30,8 @@ impl<T: Pod> Buffer<T> {
     pub(crate) const USAGES: BufferUsages =
         BufferUsages::STORAGE.union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
 
-    pub(crate) fn from_raw(raw: wgpu::Buffer, len: usize, dropped: Dropped) -> Self {
-        Self { raw, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), len, dropped, of: PhantomData }
+    pub(crate) fn from_raw(raw: wgpu::Buffer, len: usize, dropped: Dropped, taken: Taken) -> Self {
+        Self { raw, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), len, dropped, _taken: taken, of: PhantomData }
     }
 
     /// Number of values.
@@ -108,6 +111,7 @@ impl SplitBuffer {
 pub struct ReadBack<T> {
     pub(crate) raw: wgpu::Buffer,
     pub(crate) len: usize,
+    pub(crate) _taken: Taken,
     pub(crate) of: PhantomData<fn() -> T>,
 }
 

@@ -11,6 +11,12 @@ pub enum GpuError {
         /// What there is, with reasons where something is not used.
         available: String,
     },
+    /// There is no GPU that would be chosen by itself.
+    #[error("no GPU can be used: {available}")]
+    NoUsableDevice {
+        /// What there is, each with the reason.
+        available: String,
+    },
     /// Several devices match equally well.
     #[error("{asked:?} matches several GPUs: {matching}; name one of them in full or by its index")]
     Ambiguous {
@@ -102,7 +108,7 @@ pub enum GpuError {
         reason: String,
     },
     /// The device is gone; every later call fails too.
-    #[error("{device} was lost: {reason}; restart to use it again")]
+    #[error("{device} was lost: {reason}; start the program again to use it again")]
     Lost {
         /// The device.
         device: String,

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pollster::block_on;
+use turbo_backend::MemoryUse;
 use turbo_wgsl::{Kernel, ParamsMode, Variant};
 use wgpu::{ErrorFilter, PollType};
 
@@ -12,10 +14,18 @@ use crate::adapters::{Adapter, Description};
 use crate::buffer::Dropped;
 use crate::cache::BindGroups;
 use crate::capabilities::{Capabilities, WANTED, check_minimum};
+use crate::device_memory::DeviceMemory;
 use crate::error::GpuError;
 use crate::pipelines::{Pipeline, Pipelines};
 use crate::recorder::Submission;
 use crate::ring::Ring;
+use crate::tally::{Kind, Tally};
+
+/// Bytes of the memory blocks that small buffers share: the first ones and the largest.
+const BLOCKS: std::ops::Range<u64> = 16 << 20..64 << 20;
+
+/// Time that submitted work may take on hardware: a driver that does not say so hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Most threads that compile pipelines.
 const MAX_COMPILERS: usize = 12;
@@ -50,6 +60,15 @@ pub struct Gpu {
     pub(crate) pipelines: Pipelines,
     pub(crate) groups: Mutex<BindGroups>,
     pub(crate) ring: Mutex<Ring>,
+    pub(crate) tally: Arc<Tally>,
+    /// Stands for buffers that are only measured.
+    pub(crate) placeholder: wgpu::Buffer,
+    adapter: Adapter,
+}
+
+/// Threads that compile beside the one that asks for it.
+fn compilers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).min(MAX_COMPILERS)
 }
 
 /// Locks even if another thread panicked meanwhile: what is kept is consistent between statements.
@@ -85,7 +104,8 @@ impl Gpu {
             required_features: features,
             required_limits: raw.limits(),
             experimental_features: experimental,
-            memory_hints: wgpu::MemoryHints::Performance,
+            // Blocks that others share are small, so that little of them lies idle.
+            memory_hints: wgpu::MemoryHints::Manual { suballocated_device_memory_block_size: BLOCKS },
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| GpuError::Open { device: name, reason: e.to_string() })?;
@@ -96,6 +116,12 @@ impl Gpu {
         let ring = Ring::new(&device, description.capabilities.uniform_alignment);
         let ring_layout = (params == ParamsMode::Uniform).then(|| ring.layout().clone());
         let pipelines = Pipelines::new(&device, &raw.get_info(), options.cache_dir.as_deref(), checked, ring_layout);
+        let placeholder = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("placeholder"),
+            size: 16,
+            usage: crate::Buffer::<u32>::USAGES,
+            mapped_at_creation: false,
+        });
         Ok(Self {
             device,
             queue,
@@ -106,6 +132,9 @@ impl Gpu {
             pipelines,
             groups: Mutex::default(),
             ring: Mutex::new(ring),
+            tally: Arc::default(),
+            placeholder,
+            adapter: adapter.clone(),
         })
     }
 
@@ -127,6 +156,17 @@ impl Gpu {
     /// How params reach kernels here.
     pub fn params_mode(&self) -> ParamsMode {
         self.params
+    }
+
+    /// What has been taken of it, by kind.
+    pub fn memory_use(&self) -> MemoryUse {
+        MemoryUse {
+            weights: self.tally.of(Kind::Weights),
+            kv: self.tally.of(Kind::Kv),
+            working: self.tally.of(Kind::Working),
+            peak: self.tally.peak(),
+            driver: self.memory().and_then(|memory| memory.used),
+        }
     }
 
     /// The first of `names` among the variants of `kernel` that this device can run.
@@ -163,19 +203,11 @@ impl Gpu {
         variants: &[(&'static Kernel, &'static Variant)],
         work: impl FnOnce() -> R,
     ) -> R {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).min(MAX_COMPILERS);
         let next = AtomicUsize::new(0);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..threads.min(variants.len()) {
-                scope.spawn(|| {
-                    while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if done.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let _ = self.pipeline(kernel, variant);
-                    }
-                });
+            for _ in 0..compilers().min(variants.len()) {
+                scope.spawn(|| self.compile_some(variants, &next, &done));
             }
             let result = work();
             done.store(true, Ordering::Relaxed);
@@ -183,29 +215,66 @@ impl Gpu {
         })
     }
 
+    /// Compiles the pipelines of `variants` on several threads. What cannot be compiled is reported when it is asked for.
+    pub fn compile_all(&self, variants: &[(&'static Kernel, &'static Variant)]) {
+        let (next, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..compilers().min(variants.len()) {
+                scope.spawn(|| self.compile_some(variants, &next, &done));
+            }
+            self.compile_some(variants, &next, &done);
+        });
+    }
+
+    fn compile_some(&self, variants: &[(&'static Kernel, &'static Variant)], next: &AtomicUsize, done: &AtomicBool) {
+        while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if done.load(Ordering::Relaxed) {
+                return;
+            }
+            let _ = self.pipeline(kernel, variant);
+        }
+    }
+
     /// Writes compiled pipelines to the cache directory, if there is one and the device supports it.
     pub fn save_pipelines(&self) {
         self.pipelines.save();
     }
 
+    /// Gives the device up: from now on everything fails as on one that is lost. To see what callers make of that.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
     /// Waits until all submitted work is done.
     ///
     /// # Errors
-    /// The device failed or was lost.
+    /// The device failed or was lost; hardware that does not finish in ten minutes counts as lost.
     pub fn wait(&self) -> Result<(), GpuError> {
-        let polled = self.device.poll(PollType::wait_indefinitely());
-        self.check()?;
-        polled.map(drop).map_err(|e| self.failed(e.to_string()))
+        self.wait_until(None)
     }
 
     /// Waits until `submission` and all before it is done.
     ///
     /// # Errors
-    /// The device failed or was lost.
+    /// As [`Gpu::wait`].
     pub fn wait_for(&self, submission: &Submission) -> Result<(), GpuError> {
-        let polled = self.device.poll(PollType::Wait { submission_index: Some(submission.0.clone()), timeout: None });
+        self.wait_until(Some(submission.0.clone()))
+    }
+
+    fn wait_until(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
+        let timeout = (self.description.kind != "software").then_some(PATIENCE);
+        let polled = self.device.poll(PollType::Wait { submission_index, timeout });
+        if let Err(wgpu::PollError::Timeout) = polled {
+            let reason = format!("work was not finished after {} seconds", PATIENCE.as_secs());
+            lock(&self.fault).lost.get_or_insert(reason);
+        }
         self.check()?;
         polled.map(drop).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// What the driver says about the device's memory now.
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        DeviceMemory::of(&self.adapter.raw)
     }
 
     /// Reports what the device has signalled since the last check.
@@ -273,12 +342,12 @@ mod tests {
         let Some(adapter) = turbo_testkit::gpus_found(crate::usable_adapters()).into_iter().next() else { return };
         let gpu = Gpu::open(&adapter, &GpuOptions::default()).unwrap();
         let buffer = gpu.upload("x", &[1_u32; 64]).unwrap();
-        gpu.device.destroy();
+        gpu.destroy();
         assert!(gpu.wait().is_err());
         assert!(gpu.buffer::<u32>("y", 64).is_err());
         assert!(gpu.pipeline(&turbo_wgsl::kv::rotate::KERNEL, turbo_wgsl::kv::rotate::N128).is_err());
         let message = gpu.download(&buffer, 0..64).unwrap_err().to_string();
         assert!(message.starts_with(&format!("{} was lost: ", gpu.name())), "{message}");
-        assert!(message.ends_with("; restart to use it again"), "{message}");
+        assert!(message.ends_with("; start the program again to use it again"), "{message}");
     }
 }

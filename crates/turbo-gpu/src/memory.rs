@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 use wgpu::{BufferDescriptor, BufferUsages, MapMode, PollType};
@@ -10,11 +11,22 @@ use crate::buffer::{Buffer, ReadBack, SplitBuffer};
 use crate::error::GpuError;
 use crate::gpu::{Gpu, one_line};
 use crate::recorder::Submission;
+use crate::tally::{self, Kind, Tally};
 
 /// Bytes uploaded before the device is given time to free its staging memory.
 const UPLOAD_STEP: usize = 32 << 20;
 
+/// Bytes of memory for `bytes` bytes: whole vectors of four words, and never empty, for neither can be bound.
+fn padded(bytes: u64) -> u64 {
+    bytes.next_multiple_of(16).max(16)
+}
+
 impl Gpu {
+    /// Where memory that is taken now is counted.
+    fn tally_now(&self) -> Arc<Tally> {
+        tally::measured().unwrap_or_else(|| Arc::clone(&self.tally))
+    }
+
     fn allocate(&self, label: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer, GpuError> {
         let out_of_memory = |reason: String| GpuError::OutOfMemory {
             device: self.name().to_owned(),
@@ -26,8 +38,10 @@ impl Gpu {
         if bytes > limit {
             return Err(out_of_memory(format!("one buffer holds at most {limit} bytes here")));
         }
-        // Whole vectors of four words, and never empty: neither can be bound.
-        let size = bytes.next_multiple_of(16).max(16);
+        if tally::measured().is_some() {
+            return Ok(self.placeholder.clone());
+        }
+        let size = padded(bytes);
         let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
         let (raw, error) = self.scoped(|| self.device.create_buffer(&descriptor));
         // A lost device reports nothing else.
@@ -40,8 +54,10 @@ impl Gpu {
     /// # Errors
     /// Too little memory.
     pub fn buffer<T: Pod>(&self, label: &str, len: usize) -> Result<Buffer<T>, GpuError> {
-        let raw = self.allocate(label, (len * size_of::<T>()) as u64, Buffer::<T>::USAGES)?;
-        Ok(Buffer::from_raw(raw, len, self.dropped.clone()))
+        let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
+        let raw = self.allocate(label, bytes, Buffer::<T>::USAGES)?;
+        let taken = self.tally_now().take(padded(bytes));
+        Ok(Buffer::from_raw(raw, len, self.dropped.clone(), taken))
     }
 
     /// A buffer with the values of `data`.
@@ -70,6 +86,9 @@ impl Gpu {
                     buffer.len()
                 ),
             ));
+        }
+        if tally::measured().is_some() {
+            return Ok(());
         }
         let mut at = offset as u64;
         for part in bytes.chunks(UPLOAD_STEP) {
@@ -166,7 +185,8 @@ impl Gpu {
     pub fn read_back<T: Pod>(&self, label: &str, len: usize) -> Result<ReadBack<T>, GpuError> {
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let raw = self.allocate(label, (len * size_of::<T>()) as u64, usage)?;
-        Ok(ReadBack { raw, len, of: PhantomData })
+        let _taken = self.tally_now().take_as(Kind::Host, raw.size());
+        Ok(ReadBack { raw, len, _taken, of: PhantomData })
     }
 
     /// The values that `submission` copies to `from`, once it is done.

@@ -25,6 +25,8 @@ pub struct Pipeline {
 #[derive(Debug)]
 pub(crate) struct Pipelines {
     made: Mutex<HashMap<usize, Arc<Pipeline>>>,
+    /// Locked while a variant is compiled.
+    making: Mutex<HashMap<usize, Arc<Mutex<()>>>>,
     checked: bool,
     /// Layout of group 1, where params come from a uniform buffer.
     ring_layout: Option<BindGroupLayout>,
@@ -45,7 +47,15 @@ impl Pipelines {
         let supported = device.features().contains(wgpu::Features::PIPELINE_CACHE);
         let file = cache_dir.filter(|_| supported).and_then(|dir| disk::file(dir, info));
         let cache = file.as_deref().map(|file| disk::load(device, file));
-        Self { made: Mutex::default(), checked, ring_layout, cache, file, grown: AtomicBool::new(false) }
+        Self {
+            made: Mutex::default(),
+            making: Mutex::default(),
+            checked,
+            ring_layout,
+            cache,
+            file,
+            grown: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn get(
@@ -62,6 +72,12 @@ impl Pipelines {
         if let Some(unmet) = gpu.capabilities().unmet(variant) {
             let (device, kernel) = (gpu.name().to_owned(), variant.label.to_owned());
             return Err(GpuError::Unsupported { device, kernel, unmet });
+        }
+        // Of several threads that want it, one compiles.
+        let one = lock(&self.making).entry(key).or_default().clone();
+        let _making = lock(&one);
+        if let Some(pipeline) = lock(&self.made).get(&key) {
+            return Ok(pipeline.clone());
         }
         let (pipeline, error) = gpu.scoped(|| self.compile(&gpu.device, kernel, variant));
         if let Some(error) = error {

@@ -58,7 +58,12 @@ pub struct Recorder<'a> {
     /// The kernel whose dispatches alone are recorded.
     only: Option<&'static Kernel>,
     label: String,
+    /// Takes the variants of dispatches in place of the device.
+    listed: Option<Listed>,
 }
+
+/// Kernels and their variants.
+pub(crate) type Listed = Vec<(&'static Kernel, &'static Variant)>;
 
 /// Where the recorder is with a span of dispatches that are timed as one.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +84,7 @@ impl Gpu {
         let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) });
         let (pages, label) = (Vec::new(), label.to_owned());
         let (timing, span, only) = (None, Span::None, None);
-        Recorder { gpu: self, encoder, pass: None, current: None, pages, timing, span, only, label }
+        Recorder { gpu: self, encoder, pass: None, current: None, pages, timing, span, only, label, listed: None }
     }
 }
 
@@ -87,6 +92,17 @@ impl<'a> Recorder<'a> {
     /// The device it records for.
     pub fn gpu(&self) -> &'a Gpu {
         self.gpu
+    }
+
+    /// Only notes which variants are dispatched.
+    pub(crate) fn listing(mut self) -> Self {
+        self.listed = Some(Vec::new());
+        self
+    }
+
+    /// The variants that [`Recorder::listing`] has noted.
+    pub(crate) fn into_listed(self) -> Listed {
+        self.listed.unwrap_or_default()
     }
 
     /// Takes the time of every dispatch from here on; see [`Recorder::submit_timed`].
@@ -156,6 +172,10 @@ impl<'a> Recorder<'a> {
         }
         let binds = bindings.in_order();
         check_call(gpu, variant, binds.as_ref(), grid)?;
+        if let Some(listed) = &mut self.listed {
+            listed.push((B::KERNEL, variant));
+            return Ok(());
+        }
         let pipeline = gpu.pipeline(B::KERNEL, variant)?;
         let group = lock(&gpu.groups).get(&gpu.device, &pipeline, binds.as_ref());
         let timed = self.next_timed(variant.label);
@@ -292,7 +312,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// Something recorded is invalid; the device failed or was lost.
     pub fn flush(&mut self) -> Result<(), GpuError> {
-        if self.timing.is_some() {
+        if self.timing.is_some() || self.listed.is_some() {
             return Ok(());
         }
         self.end_pass();

@@ -1,11 +1,15 @@
 //! Times of single dispatches, by the device's clock.
 
+use std::marker::PhantomData;
+
 use wgpu::{BufferUsages, QuerySet, QueryType};
 
+use crate::buffer::ReadBack;
 use crate::capabilities::Timestamps;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::Submission;
+use crate::tally::Kind;
 
 /// Timestamps in one query set.
 const PER_SET: u32 = 4096;
@@ -23,7 +27,7 @@ pub(crate) struct Timing {
     inside: bool,
     labels: Vec<&'static str>,
     sets: Vec<QuerySet>,
-    resolved: Vec<crate::buffer::ReadBack<u64>>,
+    resolved: Vec<ReadBack<u64>>,
     staging: Vec<wgpu::Buffer>,
 }
 
@@ -85,7 +89,8 @@ impl Timing {
         };
         self.staging.push(buffer(BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC));
         let raw = buffer(BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        self.resolved.push(crate::buffer::ReadBack { raw, len: PER_SET as usize, of: std::marker::PhantomData });
+        let _taken = gpu.tally.take_as(Kind::Host, size);
+        self.resolved.push(ReadBack { raw, len: PER_SET as usize, _taken, of: PhantomData });
     }
 
     /// Adds the copies that bring the timestamps out.

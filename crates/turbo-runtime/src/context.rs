@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use turbo_backend::{
-    BLOCK_TOKENS, Backend, BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, KvTypes, LogitsFor, PoolId,
-    Results, place_of,
+    BLOCK_TOKENS, Backend, BackendError, BatchItem, DeviceInfo, Engine, KvPoolSpec, KvTypes, LogitsFor, MemoryUse,
+    PoolId, Results, place_of,
 };
 
 use crate::error::RuntimeError;
-use crate::memory;
+use crate::fit;
 use crate::model::Model;
 
 /// How a [`Context`] is set up.
@@ -18,7 +18,7 @@ pub struct ContextOptions {
     /// Types of the KV cache.
     pub types: KvTypes,
     /// Tokens that the cache holds, over all sequences. `None`: as many as the model was trained for, or as many
-    /// as fit in half of the available memory if that is less.
+    /// as fit if that is less.
     pub tokens: Option<usize>,
 }
 
@@ -59,6 +59,7 @@ pub struct Context {
     spec: KvPoolSpec,
     types: KvTypes,
     tokens: usize,
+    cut: bool,
     free: Vec<u32>,
     /// Results of batches that were submitted to an engine that works at once.
     done: VecDeque<Results>,
@@ -75,14 +76,13 @@ impl Context {
         options: ContextOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, RuntimeError> {
-        let available = backend.info().memory_bytes.or_else(memory::available_bytes);
-        let (tokens, spec) = plan_cache(&model, options, available)?;
+        let fit::Decision { tokens, spec, cut } = fit::decide(&model, backend, options.types, options.tokens)?;
         // LongRoPE has other frequencies for long contexts than for short ones.
         let plan = Arc::new(turbo_model::build_plan_for_context(&model.file, tokens)?);
         let mut engine = backend.load(plan, Arc::clone(&model.file), progress)?;
         let pool = engine.create_pool(&spec)?;
         let free = (0..spec.n_blocks as u32).rev().collect();
-        Ok(Self { model, engine, pool, spec, types: options.types, tokens, free, done: VecDeque::new() })
+        Ok(Self { model, engine, pool, spec, types: options.types, tokens, cut, free, done: VecDeque::new() })
     }
 
     /// The model.
@@ -98,6 +98,16 @@ impl Context {
     /// Tokens that the cache holds, which is also the most that one sequence may have.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// Whether the model was trained for more tokens than fit, and it was not said how many to hold.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// What the engine has taken on its device, if it counts that.
+    pub fn memory_use(&self) -> Option<MemoryUse> {
+        self.engine.memory_use()
     }
 
     /// Types of the KV cache.
@@ -257,33 +267,4 @@ impl Drop for Context {
     fn drop(&mut self) {
         self.engine.free_pool(self.pool);
     }
-}
-
-/// Decides how many tokens the cache holds and checks that they fit.
-fn plan_cache(
-    model: &Model,
-    options: ContextOptions,
-    available: Option<u64>,
-) -> Result<(usize, KvPoolSpec), RuntimeError> {
-    let spec = |tokens| KvPoolSpec::new(&model.plan.kv, options.types, tokens);
-    let block = spec(BLOCK_TOKENS)?.bytes();
-    let fits = |bytes: u64| usize::try_from(bytes / block).unwrap_or(usize::MAX / BLOCK_TOKENS) * BLOCK_TOKENS;
-    let tokens = match (options.tokens, available) {
-        (Some(0), _) => return Err(RuntimeError::EmptyContext),
-        (Some(tokens), Some(available))
-            if u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128 > u128::from(available) =>
-        {
-            return Err(RuntimeError::ContextTooLarge {
-                context: tokens,
-                needed_mib: ((u128::from(block) * tokens.div_ceil(BLOCK_TOKENS) as u128) >> 20) as u64,
-                available_mib: available >> 20,
-                types: format!("{}/{}", options.types.k, options.types.v),
-                largest: fits(available),
-            });
-        }
-        (Some(tokens), _) => tokens,
-        (None, Some(available)) => model.plan.context_length.min(fits(available / 2).max(BLOCK_TOKENS)),
-        (None, None) => model.plan.context_length,
-    };
-    Ok((tokens, spec(tokens)?))
 }

@@ -2,6 +2,8 @@
 
 use turbo_backend::{BackendError, UnsupportedHead};
 
+use crate::fit::Footprint;
+
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -23,23 +25,9 @@ pub enum RuntimeError {
     /// A head size that no KV type can store.
     #[error(transparent)]
     Head(#[from] UnsupportedHead),
-    /// The KV cache asked for does not fit.
-    #[error(
-        "a context of {context} tokens needs {needed_mib} MiB of {types} KV cache, {available_mib} MiB of memory are available: \
-         the largest context that fits is {largest} tokens (-c {largest}); a smaller KV type (--ctk/--ctv) allows more"
-    )]
-    ContextTooLarge {
-        /// Tokens asked for.
-        context: usize,
-        /// What the cache would take.
-        needed_mib: u64,
-        /// What there is.
-        available_mib: u64,
-        /// K and V types, as `turbo4/turbo4`.
-        types: String,
-        /// Largest number of tokens that fits.
-        largest: usize,
-    },
+    /// The model with the context asked for does not fit.
+    #[error("{0}")]
+    DoesNotFit(Box<Footprint>),
     /// A context of no tokens.
     #[error("a context of 0 tokens holds nothing: give -c a positive number of tokens")]
     EmptyContext,

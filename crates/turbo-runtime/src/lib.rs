@@ -5,21 +5,24 @@
 
 mod context;
 mod error;
-mod memory;
+mod fit;
 mod model;
 mod request;
 mod runtime;
 pub mod sampling;
 mod scheduler;
+mod status;
 mod stop;
 
 pub use context::{Context, ContextOptions, Sequence, SequenceInput};
 pub use error::RuntimeError;
-pub use memory::available_bytes;
+pub use fit::Footprint;
 pub use model::Model;
 pub use request::{
     Event, EventSink, FinishReason, GenerateRequest, RequestId, SamplingParams, Timings, TokenLogprobs, Usage,
 };
 pub use runtime::Runtime;
 pub use stop::StopMatcher;
-pub use turbo_backend::{Backend, Choice, DeviceInfo, KvPoolSpec, KvTypes, LogitsFor, Results, chosen_at};
+pub use turbo_backend::{
+    Backend, Choice, DeviceInfo, KvPoolSpec, KvTypes, LogitsFor, MemoryUse, Results, available_bytes, chosen_at,
+};

@@ -13,6 +13,7 @@ use crate::error::RuntimeError;
 use crate::model::Model;
 use crate::request::{EventSink, GenerateRequest, RequestId};
 use crate::scheduler::{Command, Scheduler};
+use crate::status::{PanicGuard, Status};
 
 /// Generations that run at the same time at most; more wait in line.
 const MAX_RUNNING: usize = 32;
@@ -32,6 +33,7 @@ struct Shared {
     commands: Option<Sender<Command>>,
     next_id: AtomicU64,
     thread: Option<JoinHandle<()>>,
+    status: Arc<Status>,
 }
 
 impl Runtime {
@@ -43,10 +45,15 @@ impl Runtime {
         let (commands, receiver) = channel();
         let model = Arc::clone(context.model());
         let (device, types, context_tokens) = (context.device(), context.types(), context.tokens());
-        let scheduler = Scheduler::new(context, receiver, MAX_RUNNING);
+        let status = Arc::new(Status::default());
+        let scheduler = Scheduler::new(context, receiver, MAX_RUNNING, Arc::clone(&status));
+        let seen = Arc::clone(&status);
         let thread = std::thread::Builder::new()
             .name("turbo-engine".into())
-            .spawn(move || scheduler.run())
+            .spawn(move || {
+                let _guard = PanicGuard(&seen);
+                scheduler.run();
+            })
             .map_err(|error| RuntimeError::Stopped(error.to_string()))?;
         let shared = Shared {
             model,
@@ -56,6 +63,7 @@ impl Runtime {
             commands: Some(commands),
             next_id: AtomicU64::new(1),
             thread: Some(thread),
+            status,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -102,6 +110,9 @@ impl Runtime {
     /// An empty prompt, one that leaves no room for an answer, an unknown token, a parameter out of range, an
     /// engine that has stopped.
     pub fn generate(&self, request: GenerateRequest, sink: EventSink) -> Result<RequestId, RuntimeError> {
+        if let Some(reason) = self.stopped() {
+            return Err(RuntimeError::Stopped(reason));
+        }
         if request.prompt.is_empty() {
             return Err(RuntimeError::EmptyPrompt);
         }
@@ -124,6 +135,17 @@ impl Runtime {
         let _ = self.send(Command::Cancel(id));
     }
 
+    /// Why the engine has stopped, if it has: its device was lost, or its thread panicked. Nothing brings it back.
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.status.stopped()
+    }
+
+    /// Calls `listener` with the reason when the engine stops, at once if it has; on the engine's thread, which must not
+    /// be kept waiting.
+    pub fn on_stop(&self, listener: impl FnOnce(&str) + Send + 'static) {
+        self.shared.status.on_stop(Box::new(listener));
+    }
+
     fn send(&self, command: Command) -> Result<(), RuntimeError> {
         let gone = || RuntimeError::Stopped("its thread has ended".into());
         let commands = self.shared.commands.as_ref().ok_or_else(gone)?;
@@ -135,7 +157,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         drop(self.commands.take());
         // The last handle may be dropped on the engine's own thread, inside a sink.
+        // The thread of a lost device is left alone: the driver may never let go of it.
         if let Some(thread) = self.thread.take()
+            && self.status.stopped().is_none()
             && thread.thread().id() != std::thread::current().id()
         {
             // A panic of the engine thread was already printed by the panic hook.

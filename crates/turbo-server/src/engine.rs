@@ -39,4 +39,9 @@ pub trait Engine: Send + Sync {
 
     /// Ends a generation early. One that has ended is left alone.
     fn cancel(&self, id: RequestId);
+
+    /// Why it has stopped for good, if it has.
+    fn stopped(&self) -> Option<String> {
+        None
+    }
 }

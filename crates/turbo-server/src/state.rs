@@ -78,7 +78,7 @@ impl AppState {
 
     /// Whether the engine was found to have stopped.
     pub(crate) fn engine_gone(&self) -> bool {
-        self.inner.engine_gone.load(Ordering::Relaxed)
+        self.inner.engine_gone.load(Ordering::Relaxed) || self.inner.engine.stopped().is_some()
     }
 
     pub(crate) fn note_engine_gone(&self) {

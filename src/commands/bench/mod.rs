@@ -1,14 +1,13 @@
 //! `turbo-wgpu bench`: tokens per second of a model, as llama-bench measures them.
 
+mod bandwidth;
 mod print;
 
 use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use turbo_runtime::{
-    Backend, Choice, Context, ContextOptions, KvTypes, LogitsFor, Results, Sequence, SequenceInput, chosen_at,
-};
+use turbo_runtime::{Choice, Context, KvTypes, LogitsFor, Results, Sequence, SequenceInput, chosen_at};
 
 use crate::cli::{BenchArgs, Output};
 use crate::{device, source, ui};
@@ -51,6 +50,19 @@ struct Row {
     bytes_per_token: Option<f64>,
     /// Those bytes times the tokens per second.
     gb_per_s: Option<f64>,
+    /// What the device reads in the same run.
+    bandwidth_gb_per_s: f64,
+    /// The share of it that generating reaches.
+    share_of_bandwidth: Option<f64>,
+    /// From the start of loading to the last weight.
+    load_seconds: f64,
+    /// Bytes taken on the device, where they are counted: weights, cache, everything else, most of all at a time.
+    memory_weights: Option<u64>,
+    memory_kv: u64,
+    memory_working: Option<u64>,
+    memory_peak: Option<u64>,
+    /// What the driver says that the process takes.
+    memory_by_driver: Option<u64>,
 }
 
 /// Runs all tests.
@@ -61,14 +73,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     let model = source::open(args.model.as_deref())?;
     let info = turbo_model::describe(&model.file)?;
-    let backend = device::choose(&args.device, args.threads)?;
+    let device = device::choose(&args.device, args.threads)?;
+    let bandwidth = bandwidth::measure(&device)?;
     let bar = ui::progress(args.output == Output::Table, tests.len() as u64, "measuring");
     let mut rows = Vec::with_capacity(tests.len());
     for test in tests {
-        let options = ContextOptions { types: test.types, tokens: Some(test.tokens()) };
-        let mut context = Context::new(model.clone(), &*backend, options, &mut |_, _| {})?;
+        let mut context = device.load(model.clone(), test.types, Some(test.tokens()))?;
         let samples = test.run(&mut context, usize::from(args.repetitions))?;
-        rows.push(row(&test, &context, &*backend, &info, samples));
+        rows.push(row(&test, &context, &info, samples, bandwidth, device.load_seconds()));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -163,9 +175,10 @@ fn statistics(values: &[f64]) -> (f64, f64) {
 fn row(
     test: &Test,
     context: &Context,
-    backend: &dyn Backend,
     info: &turbo_model::ModelInfo,
     samples_ns: Vec<u64>,
+    bandwidth: f64,
+    load_seconds: f64,
 ) -> Row {
     let tokens = (test.prompt + test.generate) as f64;
     let samples_ts: Vec<f64> = samples_ns.iter().map(|&ns| tokens / (ns as f64 * 1e-9)).collect();
@@ -175,7 +188,9 @@ fn row(
     let weights: u64 = info.tensor_types.iter().map(|t| t.bytes).sum();
     let filled = test.depth as f64 + test.generate as f64 / 2.0;
     let bytes_per_token = (test.generate > 0).then_some(weights as f64 + kv * filled);
-    let device = backend.info();
+    let gb_per_s = bytes_per_token.map(|bytes| bytes * avg_ts * 1e-9);
+    let memory = context.memory_use();
+    let device = context.device();
     let kind = info.file_type.clone().unwrap_or_default();
     Row {
         model_filename: context.model().file.path().to_string(),
@@ -205,7 +220,15 @@ fn row(
         samples_ts,
         kv_bytes_per_token: kv,
         bytes_per_token,
-        gb_per_s: bytes_per_token.map(|bytes| bytes * avg_ts * 1e-9),
+        gb_per_s,
+        bandwidth_gb_per_s: bandwidth,
+        share_of_bandwidth: gb_per_s.map(|rate| rate / bandwidth),
+        load_seconds,
+        memory_weights: memory.map(|memory| memory.weights),
+        memory_kv: context.kv().bytes(),
+        memory_working: memory.map(|memory| memory.working),
+        memory_peak: memory.map(|memory| memory.peak),
+        memory_by_driver: memory.and_then(|memory| memory.driver),
     }
 }
 

@@ -14,9 +14,10 @@ pub(super) fn parameters(n: u64) -> String {
     }
 }
 
-const HEADER: [&str; 8] = ["model", "size", "params", "backend", "KV", "test", "tokens/s", "GB/s"];
+const HEADER: [&str; 10] =
+    ["model", "size", "params", "backend", "KV", "test", "tokens/s", "read per token", "GB/s", "of bandwidth"];
 
-fn cells(row: &Row) -> [String; 8] {
+fn cells(row: &Row) -> [String; 10] {
     let mut test = if row.n_gen > 0 { format!("tg{}", row.n_gen) } else { format!("pp{}", row.n_prompt) };
     if row.n_depth > 0 {
         test = format!("{test} @ d{}", row.n_depth);
@@ -29,8 +30,15 @@ fn cells(row: &Row) -> [String; 8] {
         format!("{}/{}", row.type_k, row.type_v),
         test,
         format!("{:.2} ± {:.2}", row.avg_ts, row.stddev_ts),
+        row.bytes_per_token.map_or_else(String::new, |bytes| ui::bytes(bytes as u64)),
         row.gb_per_s.map_or_else(String::new, |rate| format!("{rate:.1}")),
+        row.share_of_bandwidth.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
     ]
+}
+
+/// The device, and what it can read.
+fn footer(row: &Row) -> String {
+    format!("{}, bandwidth measured {:.1} GB/s", row.gpu_info, row.bandwidth_gb_per_s)
 }
 
 /// For a terminal, with the device under it.
@@ -42,18 +50,17 @@ pub(super) fn table(rows: &[Row]) -> String {
     for column in table.column_iter_mut().skip(6) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let device = rows.first().map_or_else(String::new, |row| format!("\n{}", row.gpu_info));
-    format!("{table}{device}")
+    format!("{table}{}", rows.first().map_or_else(String::new, |row| format!("\n{}", footer(row))))
 }
 
 /// A Markdown table.
 pub(super) fn markdown(rows: &[Row]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&HEADER.map(str::to_owned));
-    text += "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: |\n";
+    text += "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |\n";
     rows.iter().for_each(|row| text += &line(&cells(row)));
     if let Some(row) = rows.first() {
-        text += &format!("\n{}\n", row.gpu_info);
+        text += &format!("\n{}\n", footer(row));
     }
     text
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{Backend, BackendError, DeviceInfo, Engine};
+use turbo_backend::{Backend, BackendError, DeviceInfo, Engine, KvPoolSpec, MemoryNeeds, available_bytes};
 use turbo_gguf::{GgmlType, GgufFile};
 
 use crate::engine::CpuEngine;
 use crate::matmul;
 use crate::pool::ThreadPool;
+
+/// Rows of logits that are held at a time where many sequences run.
+const LOGITS_ROWS: usize = 32;
 
 /// The CPU of this machine with a fixed number of threads.
 #[derive(Clone)]
@@ -40,7 +43,7 @@ pub(super) fn device_info(threads: &ThreadPool) -> DeviceInfo {
             if n == 1 { "" } else { "s" },
             matmul::Level::best().name()
         ),
-        memory_bytes: None,
+        memory_bytes: available_bytes(),
     }
 }
 
@@ -57,6 +60,12 @@ impl Backend for CpuBackend {
 
     fn supports_weight(&self, ty: GgmlType) -> bool {
         matmul::supports(ty)
+    }
+
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, _: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
+        // Activations, their codes, and some rows of logits.
+        let working = (4 * super::max_batch(plan) * super::width(plan) * 2 + 4 * LOGITS_ROWS * plan.n_vocab) as u64;
+        Ok(Some(MemoryNeeds { weights: 0, mapped: file.file_bytes(), working }))
     }
 
     fn load(

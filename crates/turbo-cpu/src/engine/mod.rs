@@ -59,6 +59,16 @@ pub struct CpuEngine {
     key_biases: KeyBiases,
 }
 
+/// Values of a token's activations besides its logits.
+fn width(plan: &Plan) -> usize {
+    plan.values.iter().filter(|v| v.width != plan.n_vocab).map(|v| v.width).sum()
+}
+
+/// Most tokens in a batch.
+fn max_batch(plan: &Plan) -> usize {
+    (ACTIVATION_VALUES / width(plan).max(1)).clamp(16, MAX_BATCH)
+}
+
 impl CpuEngine {
     /// Gets `plan` ready to run with the weights of `file`.
     ///
@@ -66,9 +76,8 @@ impl CpuEngine {
     /// A tensor that is missing or has a type without a kernel, a key bias that holds inf or nan.
     pub fn new(plan: Arc<Plan>, file: Arc<GgufFile>, threads: Arc<ThreadPool>) -> Result<Self, BackendError> {
         let weights = Weights::new(&plan, file)?;
-        let width: usize = plan.values.iter().filter(|v| v.width != plan.n_vocab).map(|v| v.width).sum();
         Ok(Self {
-            max_batch: (ACTIVATION_VALUES / width.max(1)).clamp(16, MAX_BATCH),
+            max_batch: max_batch(&plan),
             values: vec![Vec::new(); plan.values.len()],
             forms: forms::forms(&plan, |id| Ok(weights.matrix(id)?.ty))?,
             key_biases: KeyBiases::new(&plan, &weights)?,
@@ -171,7 +180,7 @@ impl Engine for CpuEngine {
             return Err(BackendError::OutOfMemory {
                 what: "the KV cache".into(),
                 needed: spec.bytes() >> 20,
-                available: 0,
+                available: turbo_backend::available_bytes().map(|bytes| bytes >> 20),
                 hint: "use a smaller context (-c) or a smaller KV type (--ctk, --ctv)".into(),
             });
         };

@@ -25,6 +25,7 @@ fn description(index: usize, name: &str, backend: &'static str, kind: &'static s
         driver: String::new(),
         refused: None,
         same_as: None,
+        memory: None,
         capabilities,
     }
 }
@@ -72,7 +73,7 @@ fn what_is_not_there_is_answered_with_what_is() {
     );
     assert_eq!(
         pick(&[], "auto", None).unwrap_err().to_string(),
-        "no GPU matches \"auto\": no Vulkan, Metal, DX12 or GL driver was found on this machine; --device cpu needs none"
+        "no GPU can be used: no Vulkan, Metal, DX12 or GL driver was found on this machine; --device cpu needs none"
     );
 }
 
@@ -80,7 +81,43 @@ fn what_is_not_there_is_answered_with_what_is() {
 fn software_is_never_chosen_unnamed() {
     let software = description(0, "llvmpipe", "vulkan", "software");
     let message = pick(&[&software], "gpu", None).unwrap_err().to_string();
-    assert!(message.ends_with("0: llvmpipe (vulkan, software): only used when named"), "{message}");
+    assert_eq!(message, "no GPU can be used: 0: llvmpipe (vulkan, software): only used when named");
+    let mut old = description(1, "Old Card", "vulkan", "discrete GPU");
+    old.refused = Some("it has no compute shaders".to_owned());
+    let message = pick(&[&software, &old], "gpu", None).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "no GPU can be used: 0: llvmpipe (vulkan, software): only used when named; 1: Old Card (vulkan, discrete GPU): \
+         refused, it has no compute shaders"
+    );
+}
+
+#[test]
+fn the_best_is_discrete_then_not_gl_then_has_most_memory() {
+    let with = |index, backend, kind, gib: u64, free: Option<u64>| {
+        let memory = Some(DeviceMemory { total: gib << 30, free: free.map(|gib| gib << 30), used: None });
+        Description { memory, ..description(index, "Card", backend, kind) }
+    };
+    let best_of = |all: &[Description]| best(&all.iter().collect::<Vec<_>>());
+    let (integrated, discrete) = ("integrated GPU", "discrete GPU");
+    assert_eq!(best_of(&[with(0, "vulkan", integrated, 96, None), with(1, "vulkan", discrete, 8, None)]), Some(1));
+    assert_eq!(best_of(&[with(0, "vulkan", discrete, 8, None), with(1, "vulkan", discrete, 24, None)]), Some(1));
+    assert_eq!(best_of(&[with(0, "vulkan", discrete, 24, Some(2)), with(1, "vulkan", discrete, 8, None)]), Some(1));
+    assert_eq!(best_of(&[with(0, "vulkan", discrete, 8, None), with(1, "vulkan", discrete, 8, None)]), Some(0));
+    assert_eq!(best_of(&[with(0, "gl", discrete, 24, None), with(1, "vulkan", integrated, 8, None)]), Some(1));
+    let software = with(0, "vulkan", SOFTWARE, 96, None);
+    assert_eq!(best_of(&[software.clone(), with(1, "vulkan", discrete, 8, None)]), Some(1));
+    assert_eq!(best_of(std::slice::from_ref(&software)), None);
+    assert_eq!(why_cpu(&[&software]), "the only GPUs here are software");
+    assert_eq!(why_cpu(&[]), "no GPU was found");
+    let mut old = with(1, "vulkan", discrete, 8, None);
+    assert_eq!(why_gpu(&[&software, &old]), "the only GPU");
+    assert_eq!(why_gpu(&[&with(0, "vulkan", discrete, 8, None), &old]), "the best of 2 GPUs");
+    old.refused = Some("it has no compute shaders".to_owned());
+    assert_eq!(
+        why_cpu(&[&software, &old]),
+        "no GPU can be used, 1: Card (vulkan, discrete GPU) is refused: it has no compute shaders"
+    );
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{Backend, BackendError, DeviceInfo, Engine};
+use turbo_backend::{Backend, BackendError, DeviceInfo, Engine, KvPoolSpec, MemoryNeeds, available_bytes};
 use turbo_gguf::{GgmlType, GgufFile};
 
-use super::GpuEngine;
+use super::{GpuEngine, needs};
 use crate::adapters::Adapter;
 use crate::error::GpuError;
 use crate::gpu::{Gpu, GpuOptions};
@@ -26,11 +26,20 @@ impl GpuBackend {
     pub fn open(adapter: &Adapter, options: &GpuOptions) -> Result<Self, GpuError> {
         Ok(Self { gpu: Arc::new(Gpu::open(adapter, options)?) })
     }
+
+    /// The GPU.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
 }
 
 /// What a GPU is, for people.
 pub(super) fn device_info(gpu: &Gpu) -> DeviceInfo {
-    DeviceInfo { name: gpu.name().to_owned(), description: gpu.description().to_string(), memory_bytes: None }
+    let free = gpu.memory().and_then(|memory| memory.free);
+    // What has no memory of its own takes the system's.
+    let shared = matches!(gpu.description().kind, "software" | "integrated GPU").then(available_bytes).flatten();
+    let memory_bytes = free.into_iter().chain(shared).min();
+    DeviceInfo { name: gpu.name().to_owned(), description: gpu.description().to_string(), memory_bytes }
 }
 
 impl Backend for GpuBackend {
@@ -40,6 +49,10 @@ impl Backend for GpuBackend {
 
     fn supports_weight(&self, ty: GgmlType) -> bool {
         Layout::of(ty).is_some()
+    }
+
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, kv: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
+        needs::memory_needs(&self.gpu, plan, file, kv).map(Some)
     }
 
     fn load(

@@ -79,7 +79,7 @@ impl Batch {
         batch.wanted.append(&mut choosing);
         if batch.wanted.len() > max.rows {
             let (rows, most) = (batch.wanted.len(), max.rows);
-            return Err(BackendError::InvalidBatch(format!("{rows} rows of logits, at most {most} fit")));
+            return Err(BackendError::InvalidBatch(format!("logits of {rows} tokens, at most {most} fit")));
         }
         Ok(batch)
     }

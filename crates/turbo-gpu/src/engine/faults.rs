@@ -3,7 +3,9 @@
 use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BackendError, KvSide};
 
-use super::backend_error;
+use super::batch::Batch;
+use super::fuse::Op;
+use super::{GpuEngine, backend_error};
 use crate::buffer::{Bind, Buffer, ReadBack};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -56,41 +58,83 @@ impl Faults {
         recorder.copy_words(&self.queries, 0..tokens * self.heads, to, self.kv.len())
     }
 
-    /// Looks at what was copied; clears the words if there was something.
-    ///
-    /// # Errors
-    /// The first fault, with the position of its token in `positions`.
-    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan, positions: &[u32], words: &[u32]) -> Result<(), BackendError> {
-        let fail = |error| backend_error(gpu, error);
-        let (kv, queries) = words.split_at(self.kv.len().min(words.len()));
+    fn clear(&self, gpu: &Gpu) -> Result<(), GpuError> {
+        gpu.write(&self.kv, 0, &vec![0; self.kv.len()])?;
+        gpu.write(&self.queries, 0, &vec![0; self.queries.len()])
+    }
+}
+
+impl GpuEngine {
+    /// Looks at the words that `batch` has left; clears them if there was something.
+    pub(super) fn check_faults(&mut self, batch: &Batch, words: &[u32]) -> Result<(), BackendError> {
+        let (kv, queries) = words.split_at(self.faults.kv.len().min(words.len()));
         let kv_fault = kv.iter().enumerate().find_map(|(step, &word)| Some((step, KvFault::from_word(word)?)));
         let query = queries.iter().position(|&word| word != 0);
         if kv_fault.is_none() && query.is_none() {
             return Ok(());
         }
-        gpu.write(&self.kv, 0, &vec![0; self.kv.len()]).map_err(fail)?;
-        gpu.write(&self.queries, 0, &vec![0; self.queries.len()]).map_err(fail)?;
-        let position = |token: usize| positions.get(token).map_or(0, |&p| p as usize);
+        let gpu = self.gpu.clone();
+        let fail = |error| backend_error(&gpu, error);
+        self.faults.clear(&gpu).map_err(fail)?;
+        let position = |token: usize| batch.positions.get(token).map_or(0, |&p| p as usize);
+        let layer = |step| self.plan.layer_of(step).unwrap_or(0);
         if let Some((step, fault)) = kv_fault {
             return Err(BackendError::KvFault {
-                layer: plan.layer_of(step).unwrap_or(0),
+                layer: layer(step),
                 position: position(fault.token as usize),
                 side: if fault.side == KvSide::K { "K" } else { "V" },
                 problem: fault.fault.to_string(),
             });
         }
-        // The words of queries do not tell layers apart; keys and values of the layer it began in were finite.
-        let heads = plan.steps.iter().enumerate().find_map(|(index, step)| match step {
-            Step::Attention { spec, .. } => Some((index, spec.n_heads)),
-            _ => None,
-        });
-        let (step, n_heads) = heads.unwrap_or((0, 1));
-        let row = query.unwrap_or(0);
+        // The words of queries do not tell layers apart.
+        let (step, row) = self.first_query_fault(batch).map_err(fail)?.unwrap_or((0, query.unwrap_or(0)));
+        let heads = match self.plan.steps.get(step) {
+            Some(Step::Attention { spec, .. }) => spec.n_heads,
+            _ => self.plan.most_heads(),
+        };
         Err(BackendError::KvFault {
-            layer: plan.layer_of(step).unwrap_or(0),
-            position: position(row / n_heads),
+            layer: self.plan.layer_of(step).unwrap_or(0),
+            position: position(row / heads.max(1)),
             side: "Q",
-            problem: format!("of head {} holds inf or nan, in this layer or a later one", row % n_heads),
+            problem: format!("of head {} holds inf or nan", row % heads.max(1)),
         })
+    }
+
+    /// The first attention step whose queries cannot be used and the first row of them, by running the steps before it
+    /// again, with half as many candidates each time. Time does not matter here: the batch has failed.
+    fn first_query_fault(&mut self, batch: &Batch) -> Result<Option<(usize, usize)>, GpuError> {
+        let attention = |op: &Op| match *op {
+            Op::Step(index) if matches!(self.plan.steps[index], Step::Attention { .. }) => Some(index),
+            _ => None,
+        };
+        let candidates: Vec<(usize, usize)> =
+            self.ops.iter().enumerate().filter_map(|(at, op)| Some((at, attention(op)?))).collect();
+        let (mut first, mut last) = (0, candidates.len());
+        let mut found = None;
+        while first < last {
+            let middle = first + (last - first) / 2;
+            let (at, step) = candidates[middle];
+            match self.query_fault_up_to(batch, at + 1)? {
+                Some(row) => (found, last) = (Some((step, row)), middle),
+                None => first = middle + 1,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Runs the first `count` operations; the first row of queries that cannot be used. Leaves the words clear.
+    fn query_fault_up_to(&mut self, batch: &Batch, count: usize) -> Result<Option<usize>, GpuError> {
+        let gpu = self.gpu.clone();
+        self.prepare(batch)?;
+        let rest = self.ops.split_off(count);
+        let mut recorder = gpu.recorder("faults");
+        // What is chosen now was chosen from garbage, and is not looked at.
+        let recorded = self.record(&mut recorder, batch);
+        self.ops.extend(rest);
+        recorded?;
+        recorder.submit()?;
+        let rows = gpu.download(&self.faults.queries, 0..batch.tokens.len() * self.faults.heads)?;
+        self.faults.clear(&gpu)?;
+        Ok(rows.iter().position(|&word| word != 0))
     }
 }

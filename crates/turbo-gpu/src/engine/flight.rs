@@ -17,10 +17,7 @@ pub(super) struct Flight {
     /// Takes faults, chosen tokens and logits of the batch.
     results: ReadBack<u32>,
     parts: Parts,
-    /// Of its tokens.
-    positions: Vec<u32>,
-    /// Where the tokens of its choices are.
-    places: Vec<u32>,
+    batch: Batch,
     started: Instant,
 }
 
@@ -44,16 +41,10 @@ impl GpuEngine {
         let gpu = Arc::clone(&self.gpu);
         let fail = |error| backend_error(&gpu, error);
         let started = Instant::now();
-        self.batch.upload(&gpu, &self.plan, &batch).map_err(fail)?;
-        self.choices.write(&gpu, &batch.choices).map_err(fail)?;
-        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
-        self.key_biases.reach(&gpu, end).map_err(fail)?;
-        let biased = self.key_biases.any();
-        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, &batch, biased).map_err(fail)?;
-        let places: Vec<u32> = batch.choices.iter().map(|choice| choice.place).collect();
+        self.prepare(&batch).map_err(fail)?;
         let parts = Parts {
             faults: self.faults.words(batch.tokens.len()),
-            chosen: places.iter().max().map_or(0, |&place| place as usize + 1),
+            chosen: batch.choices.iter().map(|choice| choice.place as usize + 1).max().unwrap_or(0),
             logits: batch.rows_for_host() * self.plan.n_vocab,
         };
         let results = self.results_for(parts.words()).map_err(fail)?;
@@ -63,7 +54,7 @@ impl GpuEngine {
             recorder = recorder.with_timing().map_err(fail)?;
         }
         self.record(&mut recorder, &batch).map_err(fail)?;
-        self.record_results(&mut recorder, &batch, parts, &results).map_err(fail)?;
+        self.record_results(&mut recorder, batch.tokens.len(), parts, &results).map_err(fail)?;
         let submission = if traced {
             let (submission, times) = recorder.submit_with_times().map_err(fail)?;
             super::trace(&times);
@@ -77,21 +68,20 @@ impl GpuEngine {
             target: "turbo_gpu::timing",
             "{tokens} tokens: recorded and submitted in {submitted:.2} ms, {ahead} batches before it"
         );
-        self.flights.push_back(Flight { submission, results, parts, positions: batch.positions, places, started });
+        self.flights.push_back(Flight { submission, results, parts, batch, started });
         Ok(())
     }
 
-    /// Records the choices, and copies of what the host reads.
+    /// Records copies of what the host reads of a batch of `tokens` tokens.
     fn record_results(
         &self,
         recorder: &mut Recorder<'_>,
-        batch: &Batch,
+        tokens: usize,
         parts: Parts,
         to: &ReadBack<u32>,
     ) -> Result<(), GpuError> {
         let logits = &self.values[self.plan.logits.0 as usize];
-        self.choices.record(recorder, logits.bind(), batch.rows_for_host(), &batch.choices)?;
-        self.faults.copy_out(recorder, batch.tokens.len(), to)?;
+        self.faults.copy_out(recorder, tokens, to)?;
         self.choices.copy_out(recorder, parts.chosen, to, parts.faults)?;
         recorder.copy_words(logits, 0..parts.logits, to, parts.faults + parts.chosen)
     }
@@ -120,13 +110,27 @@ impl GpuEngine {
         let words = gpu.read(&flight.results, &flight.submission).map_err(|error| backend_error(&gpu, error))?;
         self.free_results.push(flight.results);
         let took = flight.started.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!(target: "turbo_gpu::timing", "{} tokens: done after {took:.2} ms", flight.positions.len());
+        tracing::debug!(target: "turbo_gpu::timing", "{} tokens: done after {took:.2} ms", flight.batch.tokens.len());
         let (faults, rest) = words.split_at(parts.faults);
-        self.faults.check(&gpu, &self.plan, &flight.positions, faults)?;
-        let token = |&place: &u32| Some(rest[place as usize]).filter(|&token| token != u32::MAX);
-        results.chosen.extend(flight.places.iter().map(token));
+        let mut batch = flight.batch;
+        self.name_tokens(&mut batch);
+        self.check_faults(&batch, faults)?;
+        for choice in &batch.choices {
+            let (place, token) = (choice.place as usize, rest[choice.place as usize]);
+            self.last_chosen[place] = token;
+            results.chosen.push(Some(token).filter(|&token| token != u32::MAX));
+        }
         results.logits.extend_from_slice(bytemuck::cast_slice(&rest[parts.chosen..parts.chosen + parts.logits]));
         Ok(())
+    }
+
+    /// Replaces what stands for chosen tokens in the oldest batch: later ones have other tokens in their places.
+    fn name_tokens(&self, batch: &mut Batch) {
+        for token in &mut batch.tokens {
+            if let Some(place) = turbo_backend::place_of(*token) {
+                *token = self.last_chosen[place as usize];
+            }
+        }
     }
 
     /// [`turbo_backend::Engine::forward`].

@@ -6,7 +6,9 @@ mod faults;
 mod flight;
 mod fuse;
 mod key_biases;
+mod needs;
 mod pools;
+mod rehearsal;
 mod steps;
 mod weights;
 
@@ -14,7 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use turbo_backend::plan::Plan;
-use turbo_backend::{BackendError, BatchItem, CHUNK_TOKENS, Chooser, DeviceInfo, Engine, KvPoolSpec, PoolId, Results};
+use turbo_backend::{
+    BackendError, BatchItem, CHUNK_TOKENS, Chooser, DeviceInfo, Engine, KvPoolSpec, MemoryUse, PoolId, Results,
+};
 use turbo_gguf::GgufFile;
 
 use crate::buffer::{Buffer, ReadBack};
@@ -22,9 +26,10 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::matmul::{Codes, FewTokens, Halves, has_half_tiles};
 use crate::sampling::Choices;
+use crate::tally::{Kind, counting};
 use crate::weights::Matrix;
 pub use backend::GpuBackend;
-use batch::DeviceBatch;
+use batch::{Batch, DeviceBatch};
 use faults::Faults;
 use flight::Flight;
 use fuse::{Op, fuse};
@@ -35,11 +40,11 @@ use weights::Weights;
 /// Most tokens in a batch: beyond this the weight products gain nothing.
 const MAX_BATCH: usize = 512;
 
-/// Most logits of a batch: more rows take memory that only tests of many tokens use.
-const LOGITS: usize = 8 << 20;
-
 /// Places for chosen tokens, of which every sequence that generates takes one.
 const PLACES: usize = 64;
+
+/// Values of logits that there is room for in a batch, but rows for as many tokens as there are places at least.
+const MOST_LOGITS: usize = 8 << 20;
 
 /// Most memory that key biases are worked out in.
 const MOST_BIAS_BYTES: usize = 1 << 30;
@@ -72,6 +77,8 @@ pub struct GpuEngine {
     key_biases: KeyBiases,
     faults: Faults,
     choices: Choices,
+    /// By place, the tokens that were chosen up to the last batch that was collected.
+    last_chosen: Vec<u32>,
     /// Batches that are on their way, the oldest first.
     flights: VecDeque<Flight>,
     /// Memory for the results of more.
@@ -89,13 +96,20 @@ impl GpuEngine {
         file: &GgufFile,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, BackendError> {
+        let mut engine = Self::allocate(gpu, plan, file)?;
+        engine.compile_meanwhile(|engine| engine.weights.fill(&engine.gpu, &engine.plan, file, progress))?;
+        Ok(engine)
+    }
+
+    /// Takes all memory that does not depend on the cache.
+    fn allocate(gpu: Arc<Gpu>, plan: Arc<Plan>, file: &GgufFile) -> Result<Self, BackendError> {
         let widest = plan.values.iter().map(|v| v.width).max().unwrap_or(1).max(1);
         let fits = usize::try_from(gpu.capabilities().max_binding_bytes / 4).unwrap_or(usize::MAX) / widest;
         let max_batch = fits.clamp(1, MAX_BATCH);
-        let weights = Weights::load(&gpu, &plan, file, progress)?;
+        let weights = counting(Kind::Weights, || Weights::allocate(&gpu, &plan, file))?;
         let key_biases = KeyBiases::new(&gpu, &plan, file)?;
         let fail = |error| backend_error(&gpu, error);
-        let max_rows = (LOGITS / plan.n_vocab.max(1)).clamp(PLACES, max_batch.max(PLACES));
+        let max_rows = (MOST_LOGITS / plan.n_vocab.max(1)).clamp(PLACES, max_batch.max(PLACES));
         let rows = |id: usize| if id == plan.logits.0 as usize { max_rows } else { max_batch };
         let value = |(id, v): (usize, &turbo_backend::plan::Value)| gpu.buffer(&v.name, rows(id) * v.width);
         let values = plan.values.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>().map_err(fail)?;
@@ -127,10 +141,33 @@ impl GpuEngine {
             key_biases,
             faults,
             choices,
+            last_chosen: vec![0; PLACES],
             flights: VecDeque::new(),
             free_results: Vec::new(),
             gpu,
         })
+    }
+
+    /// Memory for a pool.
+    fn new_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
+        let pool =
+            counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
+        let id = PoolId(self.next_pool);
+        self.next_pool += 1;
+        self.pools.insert(id, pool);
+        Ok(id)
+    }
+
+    /// Brings `batch` to the device and takes the memory that it needs.
+    fn prepare(&mut self, batch: &Batch) -> Result<(), GpuError> {
+        let gpu = Arc::clone(&self.gpu);
+        self.batch.upload(&gpu, &self.plan, batch)?;
+        self.choices.write(&gpu, &batch.choices)?;
+        let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
+        self.key_biases.reach(&gpu, end)?;
+        let biased = self.key_biases.any();
+        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased)?;
+        Ok(())
     }
 }
 
@@ -155,12 +192,14 @@ impl Engine for GpuEngine {
         (room / token).clamp(1, self.max_batch)
     }
 
+    fn memory_use(&self) -> Option<MemoryUse> {
+        Some(self.gpu.memory_use())
+    }
+
     fn create_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
-        let pool = Pool::new(&self.gpu, spec).map_err(|error| backend_error(&self.gpu, error))?;
-        let id = PoolId(self.next_pool);
-        self.next_pool += 1;
-        self.pools.insert(id, pool);
-        Ok(id)
+        let pool = self.new_pool(spec)?;
+        let compiled = self.compile_for(pool);
+        compiled.inspect_err(|_| self.free_pool(pool)).map(|()| pool)
     }
 
     fn free_pool(&mut self, pool: PoolId) {
@@ -203,9 +242,10 @@ fn backend_error(gpu: &Gpu, error: GpuError) -> BackendError {
         GpuError::OutOfMemory { what, bytes, reason, .. } => BackendError::OutOfMemory {
             what: format!("{what} on {}", gpu.name()),
             needed: bytes >> 20,
-            available: 0,
+            available: gpu.memory().and_then(|memory| memory.free).map(|bytes| bytes >> 20),
             hint: format!("{reason}; use a smaller context (-c) or a smaller KV type (--ctk, --ctv)"),
         },
+        GpuError::Lost { device, reason } => BackendError::DeviceLost { device, reason },
         other => BackendError::Device { device: gpu.name().to_owned(), reason: other.to_string() },
     }
 }

@@ -25,7 +25,7 @@ impl Pool {
         let limit = gpu.capabilities().max_binding_bytes;
         let mut slots = Vec::with_capacity(spec.layers.len());
         for (index, layer) in spec.layers.iter().enumerate() {
-            let bytes = spec.n_blocks as u64 * layer.block_bytes() as u64;
+            let bytes = (spec.n_blocks as u64).saturating_mul(layer.block_bytes() as u64);
             if bytes > limit {
                 return Err(GpuError::OutOfMemory {
                     device: gpu.name().to_owned(),
@@ -52,6 +52,11 @@ impl Pool {
     /// Chunks of the longest sequence that the pool can hold.
     pub(super) fn chunks(&self) -> usize {
         (self.spec.n_blocks * BLOCK_TOKENS).div_ceil(CHUNK_TOKENS)
+    }
+
+    /// Tokens that it holds.
+    pub(super) fn tokens(&self) -> usize {
+        self.spec.n_blocks * BLOCK_TOKENS
     }
 
     pub(super) fn layer(&self, slot: usize) -> &KvLayer {

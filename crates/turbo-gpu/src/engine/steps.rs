@@ -38,7 +38,7 @@ enum Form {
 }
 
 impl GpuEngine {
-    /// Records all steps.
+    /// Records all steps, then the choices.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, batch: &Batch) -> Result<(), GpuError> {
         let mut now = Recording { rows: batch.tokens.len(), coded: None, selected: None };
         for (count, op) in self.ops.iter().enumerate() {
@@ -62,7 +62,8 @@ impl GpuEngine {
                 Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,
             }
         }
-        Ok(())
+        let logits = self.values[self.plan.logits.0 as usize].bind();
+        self.choices.record(recorder, logits, batch.rows_for_host(), &batch.choices)
     }
 
     /// The rows of a value.

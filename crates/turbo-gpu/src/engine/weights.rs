@@ -22,37 +22,48 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Loads the weights of `plan` from `file`.
+    /// Takes memory for the weights of `plan`; vectors are filled from `file`.
     ///
     /// # Errors
     /// A tensor that is missing or has a type without a kernel, too little memory, a failing device.
-    pub(super) fn load(
+    pub(super) fn allocate(gpu: &Gpu, plan: &Plan, file: &GgufFile) -> Result<Self, BackendError> {
+        let tensors = plan.weights.iter().map(|weight| find(gpu, file, weight)).collect::<Result<Vec<_>, _>>()?;
+        let one = |(weight, (ty, tensor)): (&Weight, (GgmlType, &TensorInfo))| {
+            let loaded = if weight.rows > 1 {
+                let shape = (weight.rows, weight.cols);
+                Matrix::empty(gpu, &weight.tensor, ty, shape, usize::MAX).map(Loaded::Matrix)
+            } else {
+                vector(gpu, weight, ty, file.data(tensor)?).map(Loaded::Vector)
+            };
+            loaded.map_err(|error| backend_error(gpu, error))
+        };
+        Ok(Self { loaded: plan.weights.iter().zip(tensors).map(one).collect::<Result<_, _>>()? })
+    }
+
+    /// Fills the matrices from `file`; `progress` is told bytes done and in all.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub(super) fn fill(
+        &mut self,
         gpu: &Gpu,
         plan: &Plan,
         file: &GgufFile,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Self, BackendError> {
-        let tensors = plan.weights.iter().map(|weight| find(gpu, file, weight)).collect::<Result<Vec<_>, _>>()?;
-        let sizes = tensors.iter().map(|(_, tensor)| file.data(tensor).map(|data| data.len() as u64));
-        let total = sizes.sum::<Result<u64, _>>()?;
-        let mut done = 0;
-        let mut loaded = Vec::with_capacity(tensors.len());
-        for (weight, (ty, tensor)) in plan.weights.iter().zip(tensors) {
-            let data = file.data(tensor)?;
-            let mut advance = |bytes: u64| {
-                done += bytes;
-                progress(done, total);
-            };
-            let one = if weight.rows > 1 {
-                let shape = (weight.rows, weight.cols);
-                Matrix::load(gpu, &weight.tensor, ty, shape, data, &mut advance).map(Loaded::Matrix)
-            } else {
-                advance(data.len() as u64);
-                vector(gpu, weight, ty, data).map(Loaded::Vector)
-            };
-            loaded.push(one.map_err(|error| backend_error(gpu, error))?);
+    ) -> Result<(), BackendError> {
+        let (mut matrices, mut bytes) = (Vec::new(), Vec::new());
+        for (loaded, weight) in self.loaded.iter_mut().zip(&plan.weights) {
+            if let Loaded::Matrix(matrix) = loaded {
+                matrices.push(matrix);
+                bytes.push(file.data(find(gpu, file, weight)?.1)?);
+            }
         }
-        Ok(Self { loaded })
+        let (mut done, total) = (0, bytes.iter().map(|bytes| bytes.len() as u64).sum());
+        let mut advance = |bytes: u64| {
+            done += bytes;
+            progress(done, total);
+        };
+        Matrix::fill(gpu, &mut matrices, &bytes, &mut advance).map_err(|error| backend_error(gpu, error))
     }
 
     /// A weight as a matrix.
@@ -160,7 +171,7 @@ mod tests {
             layer_starts: vec![0],
             logits: ValueId(0),
         };
-        let error = Weights::load(&gpu, &plan, &file, &mut |_, _| {}).err().expect("there is no kernel for iq3_xxs");
+        let error = Weights::allocate(&gpu, &plan, &file).err().expect("there is no kernel for iq3_xxs");
         let message = error.to_string();
         let start = format!(
             "{}: tensor blk.0.ffn_up.weight has type iq3_xxs, for which there is no kernel: supported are f32, f16, ",

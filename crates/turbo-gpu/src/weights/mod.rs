@@ -5,6 +5,7 @@
 //! are. Matrices larger than a binding are split by rows.
 
 mod layout;
+mod loader;
 mod magnitude;
 mod repack;
 
@@ -17,15 +18,12 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 
 pub use layout::{Layout, RowLayout, UNIT};
-pub use repack::repack_rows;
-
-/// Bytes of repacked rows that are handed to the device at a time.
-const STEP_BYTES: usize = 16 << 20;
 
 /// A matrix in GPU memory.
 #[derive(Debug)]
 pub struct Matrix {
     ty: GgmlType,
+    layout: Layout,
     rows: usize,
     cols: usize,
     row: RowLayout,
@@ -73,12 +71,27 @@ impl Matrix {
         most: usize,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, GpuError> {
+        let mut matrix = Self::empty(gpu, name, ty, (rows, cols), most)?;
+        Self::fill(gpu, &mut [&mut matrix], &[bytes], progress)?;
+        Ok(matrix)
+    }
+
+    /// Memory for a matrix of `rows` rows of `cols` values, with at most `most` rows to a binding.
+    ///
+    /// # Errors
+    /// A type without kernels, a shape that it cannot have, too little memory.
+    pub(crate) fn empty(
+        gpu: &Gpu,
+        name: &str,
+        ty: GgmlType,
+        (rows, cols): (usize, usize),
+        most: usize,
+    ) -> Result<Self, GpuError> {
         let refuse = |reason: String| gpu.call("matrix", format!("{name}: {reason}"));
         let layout = Layout::of(ty).ok_or_else(|| refuse(format!("there is no kernel for {ty}")))?;
         let row = layout.row(cols);
-        let row_bytes = cols / ty.block_values() * ty.block_bytes();
-        if !cols.is_multiple_of(ty.block_values()) || !cols.is_multiple_of(4) || bytes.len() != rows * row_bytes {
-            return Err(refuse(format!("{} bytes are not {rows} rows of {cols} values of {ty}", bytes.len())));
+        if !cols.is_multiple_of(ty.block_values()) || !cols.is_multiple_of(4) {
+            return Err(refuse(format!("rows of {cols} values are not whole blocks of {ty}")));
         }
         let data = if most < rows {
             let buffer = |first| gpu.buffer(name, most.max(1).min(rows - first) * row.words);
@@ -87,15 +100,31 @@ impl Matrix {
         } else {
             gpu.split_buffer(name, "row", rows, 4 * row.words)?
         };
-        let step = (STEP_BYTES / (4 * row.words)).max(1);
-        let mut largest = 0.0_f32;
-        for (index, part) in bytes.chunks(step * row_bytes.max(1)).enumerate() {
-            let words = repack_rows(layout, cols, part);
-            largest = largest.max(magnitude::bound(&layout, part));
-            gpu.write_units(&data, index * step, bytemuck::cast_slice(&words))?;
-            progress(part.len() as u64);
+        Ok(Self { ty, layout, rows, cols, row, data, half_factor: 1.0 })
+    }
+
+    /// Fills `matrices` with the rows of the file, `bytes` of each; `progress` is told bytes of the file.
+    ///
+    /// # Errors
+    /// Bytes that are not all rows of a matrix; too little memory for staging; a failing device.
+    pub(crate) fn fill(
+        gpu: &Gpu,
+        matrices: &mut [&mut Self],
+        bytes: &[&[u8]],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), GpuError> {
+        for (matrix, bytes) in matrices.iter().zip(bytes) {
+            if bytes.len() != matrix.rows * matrix.row_bytes() {
+                let (Self { rows, cols, ty, .. }, n) = (matrix, bytes.len());
+                return Err(gpu.call("matrix", format!("{n} bytes are not {rows} rows of {cols} values of {ty}")));
+            }
         }
-        Ok(Self { ty, rows, cols, row, data, half_factor: magnitude::half_factor(ty, largest) })
+        loader::fill(gpu, matrices, bytes, progress)
+    }
+
+    /// Bytes of a row in the file.
+    fn row_bytes(&self) -> usize {
+        self.cols / self.ty.block_values() * self.ty.block_bytes()
     }
 
     /// Type in the file.

@@ -8,34 +8,8 @@ use super::layout::{Layout, Scales, UNIT};
 /// Bits of the f16 1.0.
 const ONE: [u8; 2] = 0x3c00_u16.to_le_bytes();
 
-/// Most threads that repack.
-const MAX_THREADS: usize = 8;
-
-/// Whole rows of `cols` values, repacked, in parallel.
-///
-/// `bytes` must be whole rows.
-pub fn repack_rows(layout: Layout, cols: usize, bytes: &[u8]) -> Vec<u32> {
-    let row_bytes = cols / layout.ty.block_values() * layout.ty.block_bytes();
-    let row_words = layout.row(cols).words;
-    let rows = bytes.len() / row_bytes.max(1);
-    let mut words = vec![0; rows * row_words];
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-    let share = rows.div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        for (bytes, words) in bytes.chunks(share * row_bytes.max(1)).zip(words.chunks_mut(share * row_words.max(1))) {
-            scope.spawn(move || {
-                let mut row = RowPacker::new(layout, cols);
-                for (bytes, words) in bytes.chunks_exact(row_bytes).zip(words.chunks_exact_mut(row_words)) {
-                    row.pack(bytes, words);
-                }
-            });
-        }
-    });
-    words
-}
-
-/// Working memory of a thread.
-struct RowPacker {
+/// Packs rows; a thread has one, with its working memory.
+pub(super) struct RowPacker {
     layout: Layout,
     cols: usize,
     /// For a byte of a code, what is stored.
@@ -46,7 +20,7 @@ struct RowPacker {
 }
 
 impl RowPacker {
-    fn new(layout: Layout, cols: usize) -> Self {
+    pub(super) fn new(layout: Layout, cols: usize) -> Self {
         let mut stored = [0; 256];
         for (byte, stored) in stored.iter_mut().enumerate() {
             let code = byte as u8 as i8;
@@ -61,7 +35,8 @@ impl RowPacker {
         Self { layout, cols, stored, codes, mins: scales.clone(), scales }
     }
 
-    fn pack(&mut self, bytes: &[u8], words: &mut [u32]) {
+    /// Packs a row; `words` are zeros.
+    pub(super) fn pack(&mut self, bytes: &[u8], words: &mut [u32]) {
         if self.layout.scales == Scales::Float {
             for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
                 let mut four = [0; 4];

@@ -2,6 +2,7 @@
 
 mod flight;
 mod idle;
+mod lost;
 mod task;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use turbo_backend::{Results, chosen_at};
 use crate::context::{Context, SequenceInput};
 use crate::error::RuntimeError;
 use crate::request::{EventSink, FinishReason, GenerateRequest, RequestId};
+use crate::status::Status;
 use flight::Flight;
 use idle::IdleSequences;
 use task::{Next, Task};
@@ -39,10 +41,18 @@ pub(crate) struct Scheduler {
     /// Places for chosen tokens that no generation has.
     places: Vec<u32>,
     results: Results,
+    status: std::sync::Arc<Status>,
+    /// Why the device can do nothing more.
+    lost: Option<String>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(mut context: Context, commands: Receiver<Command>, max_running: usize) -> Self {
+    pub(crate) fn new(
+        mut context: Context,
+        commands: Receiver<Command>,
+        max_running: usize,
+        status: std::sync::Arc<Status>,
+    ) -> Self {
         let places: Vec<u32> = (0..context.choice_places() as u32).rev().collect();
         Self {
             context,
@@ -55,16 +65,21 @@ impl Scheduler {
             ahead: if places.is_empty() { 1 } else { 2 },
             places,
             results: Results::default(),
+            status,
+            lost: None,
         }
     }
 
-    /// Works until all handles are gone and all generations are finished.
+    /// Works until all handles are gone and all generations are finished; on a device that is lost, refuses them.
     pub(crate) fn run(mut self) {
         while self.take_commands() {
             self.admit();
             let submitted = self.flights.len() < self.ahead && self.submit();
             if self.flights.len() == self.ahead || !submitted {
                 self.collect();
+            }
+            if let Some(message) = self.lost.take() {
+                return self.refuse(&message);
             }
         }
     }
@@ -242,6 +257,9 @@ impl Scheduler {
     /// A batch failed: its generations run alone, so that only those at fault fail. What was submitted after it is
     /// forgotten.
     fn recover(&mut self, failed: Flight, error: &RuntimeError) {
+        if lost::is_fatal(error) {
+            return self.lose(error);
+        }
         let mut flights = vec![failed];
         while let Some(later) = self.flights.pop_front() {
             // It ran on what the failed batch left.
@@ -267,6 +285,7 @@ impl Scheduler {
             let collected = submitted.and_then(|()| self.context.collect(&mut self.results));
             match collected {
                 Ok(()) => self.advance(&flight),
+                Err(error) if lost::is_fatal(&error) => return self.lose(&error),
                 Err(error) => self.fail(at, &error),
             }
         }

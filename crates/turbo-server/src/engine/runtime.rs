@@ -33,4 +33,8 @@ impl Engine for Runtime {
     fn cancel(&self, id: RequestId) {
         self.cancel(id);
     }
+
+    fn stopped(&self) -> Option<String> {
+        self.stopped()
+    }
 }

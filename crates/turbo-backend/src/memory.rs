@@ -1,6 +1,32 @@
-//! How much memory there is for a KV cache.
+//! How much memory there is, and how much a model takes.
 
 use std::fs;
+
+/// Bytes that a plan takes on a device besides its KV cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryNeeds {
+    /// Weights as they lie there.
+    pub weights: u64,
+    /// Weights that are read from the mapped file, which the system drops from memory if it must.
+    pub mapped: u64,
+    /// Activations and whatever else the steps work in, for the largest batch at the end of the context.
+    pub working: u64,
+}
+
+/// Bytes that an engine has taken on its device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Weights.
+    pub weights: u64,
+    /// KV caches.
+    pub kv: u64,
+    /// Everything else that steps work in.
+    pub working: u64,
+    /// Most of all these together at any time, and what weights went through.
+    pub peak: u64,
+    /// What the driver says that this process takes now, if it does.
+    pub driver: Option<u64>,
+}
 
 /// Bytes that this process may still allocate: what the system has available, or what is left of the
 /// control group's limit if that is less. `None` where the system does not say.
