@@ -16,7 +16,7 @@ fn on_every_gpu(options: &GpuOptions, test: impl Fn(&Gpu)) {
 fn rotate_one(gpu: &Gpu, x: Bind<'_>, y: Bind<'_>) -> Result<(), GpuError> {
     let mut recorder = gpu.recorder("one");
     kv::rotate::Rotate { heads: 1, head_dim: 128, inverse: false }.record(&mut recorder, x, y)?;
-    recorder.submit()
+    recorder.submit().map(drop)
 }
 
 #[test]
