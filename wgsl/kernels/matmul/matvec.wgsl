@@ -7,11 +7,11 @@
 // heads: per token and 32 columns: scale, sums of the codes of the first and of the last 16 columns, sum of squares
 // bias: a value per row of the matrix (params.bias = 1), else not read
 // out: params.out_row values from token to token
-// grid: a workgroup of LANES invocations for each of ROWS rows, per (TOKENS tokens, ROWS rows), rows fastest
+// grid: a workgroup of LANES invocations for every SHARED of ROWS rows, per (TOKENS tokens, ROWS rows), rows fastest
 // class: Bounded
 // twin: crates/turbo-cpu/src/matmul/matvec.rs
 
-#define QUANTITIES TOKENS
+#define MATRICES 1
 #import grid
 #import lane_parts
 #import product_params
@@ -26,7 +26,7 @@
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 #params ProductParams
 
-@compute @workgroup_size(LANES * ROWS)
+@compute @workgroup_size(LANES * ROWS / SHARED)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
@@ -39,12 +39,11 @@ fn main(
         return;
     }
     let first_row = (workgroup % row_groups) * ROWS;
-    let row = min(first_row + t / LANES, params.rows - 1u);
-    store_parts(row_sums_any(row * params.row_words, first_token, t % LANES), t);
-    workgroupBarrier();
+    let row = first_row + t / LANES * SHARED;
+    let sums = collect(row_sums_any(row, params.rows - 1u, first_token, t % LANES), t);
     let token = first_token + t / ROWS;
     let stored = first_row + t % ROWS;
     if t < TOKENS * ROWS && token < params.tokens && stored < params.rows {
-        store_sum(row_sum(t / ROWS, t % ROWS) * norm_factor(t / ROWS), token, stored);
+        store_sum(sums.sums[0] * sums.factor, token, stored);
     }
 }

@@ -7,11 +7,11 @@
 // codes, heads: as matmul/matvec reads them
 // next_codes, next_heads: as matmul/matvec reads them, of params.out_row values of every token; a finer plane
 //   params.next_fine_plane vectors behind
-// grid: a workgroup of LANES invocations for each of 32 rows, per (TOKENS tokens, 32 rows), rows fastest
+// grid: a workgroup of LANES invocations for every SHARED of 32 rows, per (TOKENS tokens, 32 rows), rows fastest
 // class: Bounded
 // twin: crates/turbo-cpu/src/matmul/matvec_gated.rs
 
-#define QUANTITIES (2 * TOKENS)
+#define MATRICES 2
 #define ROWS 32
 #import end_codes
 #import fused_params
@@ -29,7 +29,7 @@
 @group(0) @binding(5) var<storage, read_write> next_heads: array<vec4<f32>>;
 #params FusedParams
 
-@compute @workgroup_size(LANES * 32)
+@compute @workgroup_size(LANES * 32 / SHARED)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
@@ -42,15 +42,13 @@ fn main(
         return;
     }
     let first_row = (workgroup % row_groups) * 32u;
-    pair_sums((first_row + t / LANES) * params.row_words, first_token, t);
-    workgroupBarrier();
+    let sums = collect(pair_sums(first_row + t / LANES * SHARED, first_token, t % LANES), t);
     let token = first_token + t / 32u;
     let stored = t < TOKENS * 32u && token < params.tokens;
     var value = 0.0;
     if stored {
-        let factor = norm_factor(t / 32u);
-        let gate = row_sum(t / 32u, t % 32u) * factor;
-        value = activated(vec4<f32>(gate)).x * (row_sum(TOKENS + t / 32u, t % 32u) * factor);
+        let products = vec2<f32>(sums.sums[0], sums.sums[1]) * sums.factor;
+        value = activated(vec4<f32>(products.x)).x * products.y;
     }
     let place = params.first_row + first_row + t % 32u;
     end_codes(value, 0.0, (min(token, params.tokens - 1u) * params.out_row + place) / 32u, stored, t);

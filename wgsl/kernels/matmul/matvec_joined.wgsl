@@ -4,11 +4,11 @@
 // weights, second, third: rows of params.row_words words, in the layout of turbo_gpu::weights
 // codes, heads: as matmul/matvec reads them
 // out, second_out, third_out: for every token as many values as the matrix has rows; one that is not there has none
-// grid: a workgroup of LANES invocations for each of ROWS rows, per TOKENS tokens and ROWS rows of a matrix, rows fastest
+// grid: a workgroup of LANES invocations for every SHARED of ROWS rows, per TOKENS tokens and ROWS rows of a matrix, rows fastest
 // class: Bounded
 // twin: crates/turbo-cpu/src/matmul/matvec_joined.rs
 
-#define QUANTITIES TOKENS
+#define MATRICES 1
 #import grid
 #import joined_params
 #import lane_parts
@@ -30,7 +30,7 @@
 @group(0) @binding(7) var<storage, read_write> third_out: array<f32>;
 #params JoinedParams
 
-@compute @workgroup_size(LANES * ROWS)
+@compute @workgroup_size(LANES * ROWS / SHARED)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
@@ -44,28 +44,28 @@ fn main(
         return;
     }
     let group = workgroup % row_groups;
-    var sums: array<f32, 2 * TOKENS>;
+    var lane_sums: array<f32, (SHARED + 1) * TOKENS>;
+    let lane_row = t / LANES * SHARED;
     var first_row = group * ROWS;
     var rows = params.rows;
     if group < groups.x {
-        sums = row_sums(min(first_row + t / LANES, rows - 1u) * params.row_words, first_token, t % LANES);
+        lane_sums = row_sums(first_row + lane_row, rows - 1u, first_token, t % LANES);
     } else if group < groups.x + groups.y {
         first_row -= groups.x * ROWS;
         rows = params.second_rows;
-        sums = row_sums_second(min(first_row + t / LANES, rows - 1u) * params.row_words, first_token, t % LANES);
+        lane_sums = row_sums_second(first_row + lane_row, rows - 1u, first_token, t % LANES);
     } else {
         first_row -= (groups.x + groups.y) * ROWS;
         rows = params.third_rows;
-        sums = row_sums_third(min(first_row + t / LANES, rows - 1u) * params.row_words, first_token, t % LANES);
+        lane_sums = row_sums_third(first_row + lane_row, rows - 1u, first_token, t % LANES);
     }
-    store_parts(sums, t);
-    workgroupBarrier();
+    let sums = collect(lane_sums, t);
     let token = first_token + t / ROWS;
     let row = first_row + t % ROWS;
     if t >= TOKENS * ROWS || token >= params.tokens || row >= rows {
         return;
     }
-    let sum = row_sum(t / ROWS, t % ROWS) * norm_factor(t / ROWS);
+    let sum = sums.sums[0] * sums.factor;
     let at = token * rows + row;
     if group < groups.x {
         out[at] = sum;

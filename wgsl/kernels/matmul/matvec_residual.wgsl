@@ -7,11 +7,11 @@
 // weight: params.out_row factors of the norm
 // x: params.out_row values of every token
 // next_codes, next_heads: as matmul/matvec reads them; a finer plane params.next_fine_plane vectors behind
-// grid: a workgroup of LANES invocations for each of 32 rows, per (TOKENS tokens, 32 rows), rows fastest
+// grid: a workgroup of LANES invocations for every SHARED of 32 rows, per (TOKENS tokens, 32 rows), rows fastest
 // class: Bounded
 // twin: crates/turbo-cpu/src/matmul/matvec_residual.rs
 
-#define QUANTITIES TOKENS
+#define MATRICES 1
 #define ROWS 32
 #import end_codes
 #import fused_params
@@ -29,7 +29,7 @@
 @group(0) @binding(6) var<storage, read_write> next_heads: array<vec4<f32>>;
 #params FusedParams
 
-@compute @workgroup_size(LANES * 32)
+@compute @workgroup_size(LANES * 32 / SHARED)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) size: vec3<u32>,
@@ -53,10 +53,10 @@ fn main(
         value = x[at];
         factor = weight[place];
     }
-    store_parts(row_sums_any((first_row + t / LANES) * params.row_words, first_token, t % LANES), t);
-    workgroupBarrier();
+    let row = first_row + t / LANES * SHARED;
+    let sums = collect(row_sums_any(row, params.rows - 1u, first_token, t % LANES), t);
     if stored {
-        value += row_sum(t / 32u, t % 32u) * norm_factor(t / 32u);
+        value += sums.sums[0] * sums.factor;
         x[at] = value;
     }
     end_codes(value * factor, value * value, at / 32u, stored, t);

@@ -6,7 +6,7 @@ use turbo_wgsl::params::{FusedParams, JoinedParams};
 use turbo_wgsl::{Variant, matmul};
 
 use super::codes::{Codes, CodesInput};
-use super::matvec::{lanes_of, out_problem, rows_of, tokens_of};
+use super::matvec::{out_problem, rows_of, tokens_of};
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -18,7 +18,7 @@ pub const MOST_FUSED_TOKENS: u32 = 8;
 
 /// The name of a variant for `tokens` tokens.
 fn name(matrix: &Matrix, kind: &str, tokens: u32) -> String {
-    format!("{}{kind},t{},l8,a2", matrix.ty(), if tokens <= 1 { 1 } else { 4 })
+    format!("{}{kind},t{},l32r2", matrix.ty(), if tokens <= 1 { 1 } else { 4 })
 }
 
 /// Whether the results of `matrix` are whole units of codes, in every binding.
@@ -320,6 +320,5 @@ fn fused_params(
 }
 
 fn fused_grid(variant: &Variant, part: &MatrixPart<'_>, tokens: u32) -> Grid {
-    debug_assert_eq!(variant.workgroup_size[0], 32 * lanes_of(variant), "32 rows");
     Grid::linear(tokens.div_ceil(tokens_of(variant)) * (part.rows / UNIT as u32))
 }

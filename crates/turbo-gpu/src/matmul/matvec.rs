@@ -57,14 +57,11 @@ pub(super) fn tokens_of(variant: &Variant) -> u32 {
     number(variant, 't').unwrap_or(1)
 }
 
-/// Lanes of a row of `variant`.
-pub(super) fn lanes_of(variant: &Variant) -> u32 {
-    number(variant, 'l').unwrap_or(32)
-}
-
 /// Rows of a workgroup of `variant`.
 pub(super) fn rows_of(variant: &Variant) -> u32 {
-    variant.workgroup_size[0] / lanes_of(variant)
+    let shape = variant.name.split(',').filter_map(|o| o.strip_prefix('l')?.split_once('r'));
+    let (lanes, shared) = shape.filter_map(|(l, r)| Some((l.parse().ok()?, r.parse().ok()?))).next().unwrap_or((32, 1));
+    variant.workgroup_size[0] / lanes * shared
 }
 
 impl MatVec<'_> {
@@ -86,7 +83,7 @@ impl MatVec<'_> {
             Input::Codes(..) => &matmul::matvec::KERNEL,
             Input::Float(_) => &matmul::matvec_float::KERNEL,
         };
-        let tuned = if matches!(self.input, Input::Codes(_)) { ",l8,a2" } else { "" };
+        let tuned = if matches!(self.input, Input::Codes(_)) { ",l32r1" } else { "" };
         gpu.pick(kernel, &[&format!("{},t{}{tuned}", self.matrix.ty(), tokens_of_workgroup(self.tokens))])
     }
 
