@@ -12,4 +12,6 @@ struct ProductParams {
     out_row: u32,
     bias: u32,
     add: u32,
+    normed: u32,
+    eps: f32,
 }

@@ -1,18 +1,8 @@
 // Products of a unit of weights with a unit of activations: codes (turbo_gpu::matmul::Codes) of 8 bits, or of 16 in two
-// planes, and heads (scale, sums of the codes of the halves).
+// planes, and heads (scale, sums of the codes of the halves, sum of squares of the unit before its norm).
 
 fn dot_16(a: vec4<u32>, b: vec4<u32>) -> i32 {
     return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
-}
-
-// The product, `at` being the unit's place in heads.
-fn unit_dot(u: Unit, at: u32) -> f32 {
-    var dots = vec2<i32>(dot_16(u.first, codes[at * 2u]), dot_16(u.second, codes[at * 2u + 1u]));
-    if params.fine_plane != 0u {
-        let fine = params.fine_plane + at * 2u;
-        dots = dots * 256 + vec2<i32>(dot_16(u.first, codes[fine]), dot_16(u.second, codes[fine + 1u]));
-    }
-    return scaled_dots(u, dots, heads[at]);
 }
 
 // The product by the dots of the halves of the codes.

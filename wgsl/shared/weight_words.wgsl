@@ -1,13 +1,7 @@
 // The words of units of 32 values of a quantised weight row, as they lie in memory; weight_unit.wgsl says how, and what
-// they stand for.
+// they stand for. A second matrix of the same type and columns: import it with weights=, raw_unit= and weight_word=.
 
-// The words of a unit as they lie in memory; not all of them are used by every type.
-struct RawUnit {
-    low: vec4<u32>,
-    low_too: vec4<u32>,
-    high: vec2<u32>,
-    scales: vec2<u32>,
-}
+#import raw_unit_words
 
 fn weight_word(at: u32) -> u32 {
     return weights[at / 4u][at % 4u];

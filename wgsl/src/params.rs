@@ -206,7 +206,7 @@ pub struct KeyBiasParams {
 
 /// Params of `matmul/matvec` and `matmul/tiles`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct ProductParams {
     /// Words from row to row, a multiple of 4.
     pub row_words: u32,
@@ -230,6 +230,66 @@ pub struct ProductParams {
     pub bias: u32,
     /// 1 to add to what the output holds.
     pub add: u32,
+    /// 1 if a norm of the activations is still to be divided by.
+    pub normed: u32,
+    /// What that norm adds to the mean square.
+    pub eps: f32,
+}
+
+/// Params of `matmul/matvec_residual` and `matmul/matvec_gated`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct FusedParams {
+    /// Words from row to row, a multiple of 4.
+    pub row_words: u32,
+    /// Words of a row before its plane of high bits.
+    pub high_plane: u32,
+    /// Words of a row before its scales.
+    pub scales: u32,
+    /// Units of 32 columns.
+    pub units: u32,
+    /// Rows of the matrix that are bound, a multiple of 32.
+    pub rows: u32,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// Vectors of codes before the finer plane; 0 if there is none.
+    pub fine_plane: u32,
+    /// Place of the first row among the outputs of a token, a multiple of 32.
+    pub first_row: u32,
+    /// Values from token to token in the output, a multiple of 32.
+    pub out_row: u32,
+    /// Vectors of the codes that are made before their finer plane; 0 if there is none.
+    pub next_fine_plane: u32,
+    /// 1 if a norm of the activations is still to be divided by.
+    pub normed: u32,
+    /// What that norm adds to the mean square.
+    pub eps: f32,
+}
+
+/// Params of `matmul/matvec_joined`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct JoinedParams {
+    /// Rows of the first matrix.
+    pub rows: u32,
+    /// Rows of the second.
+    pub second_rows: u32,
+    /// Rows of the third; 0 if there is none.
+    pub third_rows: u32,
+    /// Words from row to row, a multiple of 4.
+    pub row_words: u32,
+    /// Words of a row before its plane of high bits.
+    pub high_plane: u32,
+    /// Words of a row before its scales.
+    pub scales: u32,
+    /// Units of 32 columns.
+    pub units: u32,
+    /// Number of tokens.
+    pub tokens: u32,
+    /// 1 if a norm of the activations is still to be divided by.
+    pub normed: u32,
+    /// What that norm adds to the mean square.
+    pub eps: f32,
 }
 
 /// Params of `matmul/matvec_float` and `matmul/tiles_float`.
@@ -398,14 +458,12 @@ pub struct GatedCodesParams {
 
 /// Params of `ops/norm_codes`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct NormCodesParams {
-    /// Number of runs.
-    pub runs: u32,
-    /// Values of a run.
-    pub cols: u32,
-    /// Added to the mean square.
-    pub eps: f32,
+    /// Units of 32 values.
+    pub units: u32,
+    /// Vectors of four values of a row.
+    pub vectors: u32,
     /// Vectors of codes before the finer plane; 0 if there is none.
     pub fine_plane: u32,
 }

@@ -10,6 +10,7 @@ mod bench;
 mod clock;
 mod count;
 mod error;
+mod fused;
 mod kv;
 mod matmul;
 mod options;
@@ -47,5 +48,6 @@ pub fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&BenchRow
     kv::measure(&mut bench)?;
     attention::measure(&mut bench)?;
     matmul::measure(&mut bench)?;
+    fused::measure(&mut bench)?;
     bench.finish()
 }

@@ -73,7 +73,7 @@ impl Data {
         let out = gpu.buffer("out", tokens * rows)?;
         let data = Self { matrix, x, codes, halves, out };
         let mut recorder = gpu.recorder("activations");
-        data.codes.record(&mut recorder, data.x.bind(), tokens * cols, false)?;
+        data.codes.record(&mut recorder, data.x.bind(), tokens * cols, cols == 17_408)?;
         if has_half_tiles(gpu) {
             data.halves.record(&mut recorder, data.x.bind(), (tokens, cols))?;
         }
@@ -82,7 +82,7 @@ impl Data {
     }
 
     fn input(&self) -> Input<'_> {
-        if self.matrix.is_quantised() { Input::Codes(&self.codes, false) } else { Input::Float(self.x.bind()) }
+        if self.matrix.is_quantised() { Input::Codes(self.codes.input(self.matrix.cols() == 17_408)) } else { Input::Float(self.x.bind()) }
     }
 
     fn record(
@@ -119,8 +119,10 @@ fn kernel(ty: GgmlType, form: Form) -> &'static Kernel {
 /// Name of the variant that is measured.
 fn variant_name(gpu: &Gpu, ty: GgmlType, form: Form, (rows, tokens): (usize, usize)) -> String {
     match (form, tokens) {
-        (Form::Few, 1) => format!("{ty},t1"),
-        (Form::Few, _) => format!("{ty},t8"),
+        (Form::Few, 1) if ty == GgmlType::F16 => format!("{ty},t1"),
+        (Form::Few, 1) => format!("{ty},t1,l32r1"),
+        (Form::Few, _) if ty == GgmlType::F16 => format!("{ty},t8"),
+        (Form::Few, _) => format!("{ty},t8,l32r1"),
         (Form::Many, _) => ty.to_string(),
         (Form::Halves, _) => half_variant(gpu, ty, (rows as u32, tokens as u32)).map_or("", |v| v.name).to_owned(),
     }
@@ -139,7 +141,7 @@ fn products(
         let kernel = kernel(ty, form);
         for &tokens in tokens {
             let Some(chosen) = kernel.variant(&variant_name(gpu, ty, form, (rows, tokens))) else { continue };
-            let variants = if form == Form::Halves { bench.variants(kernel, ty.name(), chosen) } else { vec![chosen] };
+            let variants = if form == Form::Halves || form == Form::Few && tokens == 1 { bench.variants(kernel, &if form == Form::Few { format!("{ty},t1") } else { ty.to_string() }, chosen) } else { vec![chosen] };
             let runs = |v: &&'static Variant| gpu.capabilities().unmet(v).is_none();
             wanted.extend(variants.into_iter().filter(runs).map(|variant| (form, variant, tokens)));
         }

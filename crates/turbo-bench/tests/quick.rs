@@ -20,6 +20,9 @@ const MEASURED: &[&str] = &[
     "attention",
     "matmul/matvec",
     "matmul/matvec_float",
+    "matmul/matvec_gated",
+    "matmul/matvec_joined",
+    "matmul/matvec_residual",
     "matmul/tiles",
     "matmul/tiles_float",
 ];

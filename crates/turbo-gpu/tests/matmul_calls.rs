@@ -22,7 +22,7 @@ fn products_that_do_not_fit_are_refused() {
     let x = gpu.buffer::<f32>("x", 20 * 64).unwrap();
     let out = gpu.buffer::<f32>("out", 20 * 4).unwrap();
     let short = gpu.buffer::<f32>("short", 2).unwrap();
-    let input = TilesInput::Codes(&codes, true);
+    let input = TilesInput::Codes(codes.input(true));
     let good = Tiles { matrix: &quantised, input, tokens: 20, bias: None, add: false, out: out.bind(), out_row: 4 };
     good.record(&mut gpu.recorder("good")).unwrap();
     let refused = |call: Tiles<'_>, kernel: &str, part: &str| {
@@ -42,7 +42,7 @@ fn products_that_do_not_fit_are_refused() {
     refused(Tiles { input, ..float }, "matmul/tiles: there is no tiles[f32]", "cannot run");
     let few = MatVec {
         matrix: &quantised,
-        input: Input::Codes(&codes, false),
+        input: Input::Codes(codes.input(false)),
         tokens: 2,
         bias: None,
         add: false,

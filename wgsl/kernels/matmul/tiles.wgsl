@@ -1,9 +1,10 @@
 // Products of quantised weights with the activations of many tokens: out[token][row] = weights[row] . x[token], plus a
-// bias, plus what out holds already. Integer products of 32 columns, scaled and added in f32, as in matvec.wgsl.
+// bias, plus what out holds already. Integer products of 32 columns, scaled and added in f32, and norms made up for, as
+// in matvec.wgsl.
 //
 // weights: rows of params.row_words words, in the layout of turbo_gpu::weights
 // codes: i8 codes of x, per token and 32 columns two vectors; a finer second plane params.fine_plane vectors behind
-// heads: per token and 32 columns: scale, sums of the codes of the first and of the last 16 columns
+// heads: per token and 32 columns: scale, sums of the codes of the first and of the last 16 columns, sum of squares
 // bias: a value per row of the matrix (params.bias = 1), else not read
 // out: params.out_row values from token to token
 // grid: a workgroup of 256 invocations per (64 tokens, 64 rows), tokens fastest; each does 4 tokens of 4 rows
@@ -57,6 +58,7 @@ fn main(
     let base = min(first_row + t % 64u, params.rows - 1u) * params.row_words;
     let token_base = min(first_token + t % 64u, params.tokens - 1u) * params.units;
     var sums: array<f32, 16>;
+    var squares: array<f32, 4>;
     for (var unit = 0u; unit < params.units; unit++) {
         if t < 64u {
             row_units[t] = weight_unit(base, unit);
@@ -72,6 +74,7 @@ fn main(
         {
             let at = t / 16u + 16u * J;
             let head = token_heads[at];
+            squares[J] += head.w;
             let first = token_codes[2u * at];
             let second = token_codes[2u * at + 1u];
             var dots: array<vec2<i32>, 4>;
@@ -92,6 +95,16 @@ fn main(
         }
 #end
         workgroupBarrier();
+    }
+    if params.normed != 0u {
+#repeat J 4
+        {
+            let factor = 1.0 / sqrt(squares[J] / f32(params.units * 32u) + params.eps);
+#repeat I 4
+            sums[4 * J + I] *= factor;
+#end
+        }
+#end
     }
     store_tile(sums, first_token, first_row, t);
 }

@@ -1,89 +1,48 @@
-// Integer codes of x / sqrt(mean(x^2) + eps) * weight for rows of params.cols values: what ops/rms_norm and ops/quantise
-// do one after the other.
+// Integer codes of x * weight for rows of params.vectors vectors of four, and the sums of squares of x, by which products
+// find the factor 1 / sqrt(mean(x^2) + eps) of the norm and multiply their results with it: no pass over a row waits for
+// the row before it.
 //
-// x: params.runs rows
-// weight: params.cols factors
+// x: units of 32 values of rows
+// weight: params.vectors vectors of factors
 // codes, heads: as matmul/matvec reads them
-// grid: a workgroup of 256 invocations per row
+// grid: 64 invocations per workgroup, one for each unit; with SUBGROUP eight for each
 // class: Bounded
 // twin: crates/turbo-cpu/src/ops/norm_codes.rs
 
-#import grid
-#ifdef SUBGROUP
-#import activation_codes_lanes
-#import run_factor_lanes
-#else
-#import activation_codes
-#import run_factor LANES=256
-#endif
+#define SQUARES true
+#import codes_of_values
 
 struct NormCodesParams {
-    runs: u32,
-    cols: u32,
-    eps: f32,
+    units: u32,
+    vectors: u32,
     fine_plane: u32,
 }
 
-#ifdef SUBGROUP
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+#ifdef SUBGROUP
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 #else
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
 @group(0) @binding(2) var<storage, read_write> codes: array<vec4<u32>>;
 #endif
 @group(0) @binding(3) var<storage, read_write> heads: array<vec4<f32>>;
 #params NormCodesParams
 
-#ifdef SUBGROUP
-
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) size: vec3<u32>,
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_size) subgroup_size: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
-) {
-    let t = subgroup * subgroup_size + lane;
-    let run = linear_workgroup(id, size);
-    let quads = params.cols / 4u;
-    let at = min(run, params.runs - 1u) * quads;
-    let factor = run_factor(at, t, subgroup, subgroup_size, lane);
-    for (var first = 0u; first < quads; first += 256u) {
-        let present = run < params.runs && first + t < quads;
-        let i = select(0u, first + t, present);
-        store_codes_lanes(x[at + i] * factor * weight[i], run * quads + i, present);
-    }
+// Values 4 `place` .. 4 `place` + 3.
+fn value_at(place: u32) -> vec4<f32> {
+    return x[place] * weight[place % params.vectors];
 }
 
-#else
+// The sum of their squares; `place` may lie behind the last.
+fn squares_at(place: u32) -> f32 {
+    let values = x[min(place, params.units * 8u - 1u)];
+    return dot(values, values);
+}
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) size: vec3<u32>,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let run = linear_workgroup(id, size);
-    let at = min(run, params.runs - 1u) * params.cols;
-    let factor = run_factor(at, t);
-    if run >= params.runs {
-        return;
-    }
-    let units = params.cols / 32u;
-    for (var unit = t; unit < units; unit += 256u) {
-        var values: array<vec4<f32>, 8>;
+fn unit_squares(unit: u32) -> f32 {
+    var sum = 0.0;
 #repeat I 8
-        {
-            let i = unit * 32u + 4u * I;
-            let row = vec4<f32>(x[at + i], x[at + i + 1u], x[at + i + 2u], x[at + i + 3u]);
-            values[I] = row * factor * vec4<f32>(weight[i], weight[i + 1u], weight[i + 2u], weight[i + 3u]);
-        }
+    sum += squares_at(unit * 8u + I);
 #end
-        store_codes(values, run * units + unit);
-    }
+    return sum;
 }
-
-#endif

@@ -1,5 +1,6 @@
 //! The plain twin of the GPU's products of quantised weights.
 
+use crate::ops::factors;
 use super::{Activations, Forms, Level, WeightRef, matmul_at};
 use crate::pool::ThreadPool;
 
@@ -9,6 +10,20 @@ use crate::pool::ThreadPool;
 /// When shapes do not belong together.
 pub fn matvec(w: WeightRef<'_>, x: &[f32], tokens: usize, wide: bool, bias: Option<&[f32]>) -> Vec<f32> {
     product(w, x, tokens, Forms::of(&[w.ty]).with_wide(wide), bias)
+}
+
+/// [`matvec`] of activations whose norm was not divided by: what it is for is multiplied with the norm's factor, which
+/// `unnormed` has, the activations before their weights.
+///
+/// # Panics
+/// When shapes do not belong together.
+pub fn matvec_normed(w: WeightRef<'_>, x: &[f32], wide: bool, unnormed: &[f32], eps: f32) -> Vec<f32> {
+    let factors = factors(unnormed, w.cols, eps);
+    let mut out = matvec(w, x, factors.len(), wide, None);
+    for (out, factor) in out.chunks_exact_mut(w.rows).zip(factors) {
+        out.iter_mut().for_each(|out| *out *= factor);
+    }
+    out
 }
 
 /// The product with the input in the given forms.

@@ -24,6 +24,9 @@ mod integer;
 mod level;
 pub mod matvec;
 pub mod matvec_float;
+pub mod matvec_gated;
+pub mod matvec_joined;
+pub mod matvec_residual;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod panel;

@@ -21,6 +21,6 @@ mod simd;
 mod soft_cap;
 
 pub use gated_act::gated;
-pub use rms_norm::{rms_norm, rms_norm_to};
+pub use rms_norm::{factors, rms_norm, rms_norm_to};
 pub use rope::RopeAngles;
 pub use soft_cap::soft_cap;

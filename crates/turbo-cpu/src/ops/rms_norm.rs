@@ -26,6 +26,11 @@ with_avx2! {
     }
 }
 
+/// What every value of each run of `cols` values is multiplied with, before its weight.
+pub fn factors(x: &[f32], cols: usize, eps: f32) -> Vec<f32> {
+    x.chunks_exact(cols).map(|run| factor(run, eps)).collect()
+}
+
 /// What every value of a run is multiplied with, before its weight.
 #[inline(always)]
 fn factor(run: &[f32], eps: f32) -> f32 {

@@ -8,6 +8,7 @@ mod fuse;
 mod key_biases;
 mod needs;
 mod pools;
+mod products;
 mod rehearsal;
 mod steps;
 mod weights;
@@ -64,6 +65,8 @@ pub struct GpuEngine {
     /// Takes the rows that `SelectLogits` keeps.
     selected: Buffer<f32>,
     codes: Codes,
+    /// Codes of norms that lack their factor.
+    normed_codes: Codes,
     /// On devices with cooperative matrices.
     halves: Option<Halves>,
     /// Most tokens that products take without tiles.
@@ -117,13 +120,16 @@ impl GpuEngine {
         let selected = gpu.buffer("selected rows", max_batch * plan.d_model).map_err(fail)?;
         let inputs = weights.widest(&plan, Matrix::is_quantised);
         let codes = Codes::new(&gpu, max_batch * inputs).map_err(fail)?;
+        let ops = fuse(&plan, &weights);
+        let norms = ops.iter().filter_map(|op| op.normed_width(&plan)).max().unwrap_or(0);
+        let normed_codes = Codes::new(&gpu, max_batch * norms).map_err(fail)?;
         let coop = has_half_tiles(&gpu).then(|| Halves::new(&gpu, max_batch, weights.widest(&plan, |_| true)));
         let halves = coop.transpose().map_err(fail)?;
         let batch = DeviceBatch::new(&gpu, &plan, max_batch).map_err(fail)?;
         let faults = Faults::new(&gpu, &plan, max_batch).map_err(fail)?;
         Ok(Self {
             wide: plan.wide_inputs(),
-            ops: fuse(&plan, |id| weights.is_quantised(id)),
+            ops,
             plan,
             weights,
             pools: BTreeMap::new(),
@@ -133,6 +139,7 @@ impl GpuEngine {
             values,
             selected,
             codes,
+            normed_codes,
             halves,
             few: FewTokens::of(&gpu),
             batch,

@@ -4,6 +4,7 @@ use turbo_backend::plan::{AttentionSpec, Step, ValueId};
 
 use super::batch::{Batch, Run};
 use super::fuse::Op;
+use super::products::{Form, Normed};
 use super::{GpuEngine, Pool};
 use crate::attention::decode::AttentionDecode;
 use crate::buffer::Bind;
@@ -11,7 +12,6 @@ use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::kv::cache::Rows;
 use crate::kv::kv_encode::{KvEncode, NewHeads};
-use crate::matmul::{Input, MatVec, Tiles, TilesInput};
 use crate::ops;
 use crate::recorder::Recorder;
 
@@ -20,27 +20,21 @@ const FIRST_FLUSH: usize = 24;
 const FLUSH: usize = 128;
 
 /// State of a recording.
-struct Recording {
+pub(super) struct Recording {
     /// Rows that steps work on now.
-    rows: usize,
+    pub(super) rows: usize,
     /// The value that the codes or halves stand for.
-    coded: Option<(ValueId, Form)>,
+    pub(super) coded: Option<(ValueId, Form)>,
+    /// The norm that the normed codes stand for.
+    pub(super) normed: Option<Normed>,
     /// The value that lies in the buffer of selected rows.
-    selected: Option<ValueId>,
-}
-
-/// What products take in place of a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Codes, wide or not.
-    Codes(bool),
-    Halves,
+    pub(super) selected: Option<ValueId>,
 }
 
 impl GpuEngine {
     /// Records all steps, then the choices.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, batch: &Batch) -> Result<(), GpuError> {
-        let mut now = Recording { rows: batch.tokens.len(), coded: None, selected: None };
+        let mut now = Recording { rows: batch.tokens.len(), coded: None, normed: None, selected: None };
         for (count, op) in self.ops.iter().enumerate() {
             if now.rows == 0 {
                 break;
@@ -51,15 +45,8 @@ impl GpuEngine {
             }
             match *op {
                 Op::Step(index) => self.step(recorder, batch, index, &mut now)?,
-                Op::ProductAdd { product, to } => self.product(recorder, product, Some(to), &mut now)?,
                 Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
-                // Halves are made of the value itself.
-                Op::NormCodes(index) | Op::GatedCodes(index)
-                    if self.halves.is_some() && now.rows > self.few.codes as usize =>
-                {
-                    self.step(recorder, batch, index, &mut now)?;
-                }
-                Op::NormCodes(index) | Op::GatedCodes(index) => self.codes(recorder, index, &mut now)?,
+                ref op => self.products(recorder, batch, op, &mut now)?,
             }
         }
         let logits = self.values[self.plan.logits.0 as usize].bind();
@@ -67,15 +54,15 @@ impl GpuEngine {
     }
 
     /// The rows of a value.
-    fn value(&self, now: &Recording, id: ValueId) -> Bind<'_> {
+    pub(super) fn value(&self, now: &Recording, id: ValueId) -> Bind<'_> {
         if now.selected == Some(id) { self.selected.bind() } else { self.values[id.0 as usize].bind() }
     }
 
-    fn width(&self, id: ValueId) -> u32 {
+    pub(super) fn width(&self, id: ValueId) -> u32 {
         self.plan.width(id) as u32
     }
 
-    fn step(
+    pub(super) fn step(
         &self,
         recorder: &mut Recorder<'_>,
         batch: &Batch,
@@ -139,40 +126,12 @@ impl GpuEngine {
                     let binds = [self.batch.wanted.bind(), self.value(now, x), self.selected.bind()];
                     ops::select_rows(recorder, binds, (now.rows as u32, self.width(x)))?;
                     now.selected = Some(x);
+                    now.changed(x);
                 }
-                now.changed(x);
             }
             ref other => return Err(gpu.call("engine", format!("there is no kernel for the step {other:?}"))),
         }
         Ok(())
-    }
-
-    /// A step whose results are wanted as codes only.
-    fn codes(&self, recorder: &mut Recorder<'_>, index: usize, now: &mut Recording) -> Result<(), GpuError> {
-        let gpu = recorder.gpu();
-        let value = match self.plan.steps[index] {
-            Step::RmsNorm { x, weight, out, eps } => {
-                let (wide, factors) = (self.codes_are_wide(index, out), self.weights.vector(gpu, weight)?);
-                let (binds, shape) = ((self.value(now, x), factors.bind()), (now.rows as u32, self.width(x)));
-                self.codes.record_normed(recorder, binds, shape, eps, wide)?;
-                (out, Form::Codes(wide))
-            }
-            Step::GatedAct { gate, up, activation } => {
-                let wide = self.codes_are_wide(index, gate);
-                let binds = (self.value(now, gate), self.value(now, up));
-                self.codes.record_gated(recorder, activation, binds, now.rows * self.plan.width(gate), wide)?;
-                (gate, Form::Codes(wide))
-            }
-            ref other => return Err(gpu.call("engine", format!("{other:?} makes no codes"))),
-        };
-        now.coded = Some(value);
-        Ok(())
-    }
-
-    /// Whether the products that read `value` after step `index` want 16 bits; they all do or none.
-    fn codes_are_wide(&self, index: usize, value: ValueId) -> bool {
-        let reader = self.plan.steps[index + 1..].iter().position(|step| step.reads(value));
-        reader.is_some_and(|after| self.wide[index + 1 + after])
     }
 
     fn norm_rope(
@@ -200,52 +159,6 @@ impl GpuEngine {
         let (head_dim, pairs) = (head_dim as u32, table.inv_freq.len() as u32);
         let heads = self.width(x) / head_dim.max(1);
         ops::Rope { tokens: now.rows as u32, heads, head_dim, pairs, style: table.style }
-    }
-
-    /// A product; its result is added to `added` if there is one.
-    fn product(
-        &self,
-        recorder: &mut Recorder<'_>,
-        index: usize,
-        added: Option<ValueId>,
-        now: &mut Recording,
-    ) -> Result<(), GpuError> {
-        let Step::MatMul { x, weight, bias, out } = self.plan.steps[index] else {
-            return Err(recorder.gpu().call("engine", format!("step {index} is no product")));
-        };
-        let gpu = recorder.gpu();
-        let matrix = self.weights.matrix(gpu, weight)?;
-        let (tokens, value) = (now.rows as u32, self.value(now, x));
-        let to = added.unwrap_or(out);
-        let (add, out_row) = (added.is_some(), self.width(to));
-        let bias = bias.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|vector| vector.bind());
-        let out = self.value(now, to);
-        let many = tokens > self.few.for_matrix(matrix);
-        let halves = self.halves.as_ref().filter(|_| many);
-        let wanted = match halves {
-            Some(_) => Some(Form::Halves),
-            None => matrix.is_quantised().then_some(Form::Codes(self.wide[index])),
-        };
-        if let Some(form) = wanted.filter(|&form| now.coded != Some((x, form))) {
-            match (form, halves) {
-                (Form::Codes(wide), _) => self.codes.record(recorder, value, now.rows * self.plan.width(x), wide)?,
-                (Form::Halves, Some(halves)) => halves.record(recorder, value, (now.rows, self.plan.width(x)))?,
-                (Form::Halves, None) => return Err(gpu.call("engine", "there is no room for halves")),
-            }
-            now.coded = Some((x, form));
-        }
-        let input = match wanted {
-            Some(Form::Codes(wide)) => Input::Codes(&self.codes, wide),
-            _ => Input::Float(value),
-        };
-        if many {
-            let input = halves.map_or_else(|| input.into(), TilesInput::Halves);
-            Tiles { matrix, input, tokens, bias, add, out, out_row }.record(recorder)?;
-        } else {
-            MatVec { matrix, input, tokens, bias, add, out, out_row }.record(recorder)?;
-        }
-        now.changed(to);
-        Ok(())
     }
 
     fn pool(&self, gpu: &Gpu, run: &Run) -> Result<&Pool, GpuError> {
@@ -330,9 +243,13 @@ impl GpuEngine {
 
 impl Recording {
     /// Codes of a value that has changed are those of another.
-    fn changed(&mut self, id: ValueId) {
+    pub(super) fn changed(&mut self, id: ValueId) {
         if self.coded.is_some_and(|(coded, _)| coded == id) {
             self.coded = None;
+        }
+        self.normed = self.normed.filter(|normed| normed.out != id);
+        if let Some(normed) = &mut self.normed {
+            normed.past |= normed.x == id;
         }
     }
 }

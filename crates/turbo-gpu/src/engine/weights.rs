@@ -5,9 +5,11 @@ use turbo_backend::plan::{Plan, Step, Weight, WeightId};
 use turbo_gguf::{GgmlType, GgufFile, TensorInfo};
 
 use super::backend_error;
+use super::fuse::Matrices;
 use crate::buffer::Buffer;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
+use crate::matmul::{are_joinable, are_pair, makes_units};
 use crate::weights::{Layout, Matrix};
 
 /// A weight on the device.
@@ -77,9 +79,12 @@ impl Weights {
         }
     }
 
-    /// Whether a weight is a matrix whose products take codes.
-    pub(super) fn is_quantised(&self, id: WeightId) -> bool {
-        matches!(&self.loaded[id.0 as usize], Loaded::Matrix(matrix) if matrix.is_quantised())
+    /// A weight that is a matrix whose products take codes.
+    fn quantised(&self, id: WeightId) -> Option<&Matrix> {
+        match &self.loaded[id.0 as usize] {
+            Loaded::Matrix(matrix) => Some(matrix).filter(|matrix| matrix.is_quantised()),
+            Loaded::Vector(_) => None,
+        }
     }
 
     /// A weight as a vector.
@@ -103,6 +108,25 @@ impl Weights {
             _ => None,
         });
         cols.max().unwrap_or(0)
+    }
+}
+
+impl Matrices for Weights {
+    fn is_quantised(&self, id: WeightId) -> bool {
+        self.quantised(id).is_some()
+    }
+
+    fn makes_units(&self, id: WeightId) -> bool {
+        self.quantised(id).is_some_and(makes_units)
+    }
+
+    fn are_pair(&self, gate: WeightId, up: WeightId) -> bool {
+        matches!((self.quantised(gate), self.quantised(up)), (Some(gate), Some(up)) if are_pair(gate, up))
+    }
+
+    fn are_joinable(&self, ids: &[WeightId]) -> bool {
+        let matrices: Option<Vec<&Matrix>> = ids.iter().map(|&id| self.quantised(id)).collect();
+        matrices.is_some_and(|matrices| are_joinable(&matrices))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::buffer::{Bind, Buffer};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
-use crate::weights::UNIT;
+use crate::weights::{Matrix, UNIT};
 
 /// Room for the integer codes of some tokens' activations, input of products with quantised weights.
 #[derive(Debug)]
@@ -20,6 +20,38 @@ pub struct Codes {
     room: usize,
     /// Whether lanes of a subgroup may share a unit.
     subgroups: bool,
+}
+
+/// Codes as a product takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct CodesInput<'a> {
+    pub(super) codes: &'a Codes,
+    pub(super) wide: bool,
+    /// What a norm that the codes lack adds to the mean square.
+    pub(super) norm: Option<f32>,
+}
+
+impl<'a> CodesInput<'a> {
+    /// The same where the codes lack their norm ([`Codes::record_normed`]): products make up for it.
+    #[must_use]
+    pub fn normed(self, eps: f32) -> Self {
+        Self { norm: Some(eps), ..self }
+    }
+
+    pub(super) fn binds(&self) -> (Bind<'a>, Bind<'a>) {
+        (self.codes.codes.bind(), self.codes.heads.bind())
+    }
+
+    pub(super) fn fine_plane(&self) -> u32 {
+        self.codes.fine_plane(self.wide)
+    }
+
+    /// Why a product of `matrix` cannot take them, if so.
+    pub(super) fn problem(&self, matrix: &Matrix, tokens: u32) -> Option<String> {
+        let fits = self.codes.fits(tokens as usize * matrix.cols()) && matrix.is_quantised();
+        (!fits)
+            .then(|| format!("codes of another size for {tokens} tokens of {} values of {}", matrix.cols(), matrix.ty()))
+    }
 }
 
 impl Codes {
@@ -46,6 +78,16 @@ impl Codes {
         let names = [lanes.as_str(), name];
         let variant = gpu.pick(kernel, if self.subgroups { &names } else { &names[1..] })?;
         Ok((variant, if variant.name.ends_with("subgroup") { 8 } else { 1 }))
+    }
+
+    /// As products take them; `wide` if they were made so.
+    pub fn input(&self, wide: bool) -> CodesInput<'_> {
+        CodesInput { codes: self, wide, norm: None }
+    }
+
+    /// Whether they are the same as `other`.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
     }
 
     /// Vectors before the finer plane of wide codes.
@@ -78,7 +120,8 @@ impl Codes {
         }
     }
 
-    /// Records the rounding of x / sqrt(mean(x^2) + eps) * weight for `runs` rows of `cols` values.
+    /// Records the rounding of x * weight for `runs` rows of `cols` values, and the sums of the squares of x: all but the
+    /// factor of x / sqrt(mean(x^2) + eps) * weight, which products find ([`CodesInput::normed`]).
     ///
     /// # Errors
     /// Sizes that do not fit; a failing device.
@@ -87,7 +130,6 @@ impl Codes {
         recorder: &mut Recorder<'_>,
         (x, weight): (Bind<'_>, Bind<'_>),
         (runs, cols): (u32, u32),
-        eps: f32,
         wide: bool,
     ) -> Result<(), GpuError> {
         let values = runs as usize * cols as usize;
@@ -99,10 +141,11 @@ impl Codes {
         if values == 0 {
             return Ok(());
         }
-        let params = NormCodesParams { runs, cols, eps, fine_plane: self.fine_plane(wide) };
+        let units = (values / UNIT) as u32;
+        let params = NormCodesParams { units, vectors: cols / 4, fine_plane: self.fine_plane(wide) };
         let bindings = norm_codes::Bindings { x, weight, codes: self.codes.bind(), heads: self.heads.bind() };
-        let (variant, _) = self.lanes(recorder.gpu(), &norm_codes::KERNEL, "")?;
-        recorder.dispatch(variant, bindings, &params, Grid::linear(runs))
+        let (variant, lanes) = self.lanes(recorder.gpu(), &norm_codes::KERNEL, "")?;
+        recorder.dispatch(variant, bindings, &params, Grid::items(units * lanes, 64))
     }
 
     /// Records the rounding of activation(gate) * up for `values` values, a multiple of 32.
@@ -149,5 +192,13 @@ impl Codes {
         let code = |words: &[u32], i: usize| i32::from(words[i / 4].to_le_bytes()[i % 4] as i8);
         let whole = |i: usize| if wide { 256 * code(&first, i) + code(&fine, i) } else { code(&first, i) };
         Ok((0..values).map(|i| whole(i) as f32 * heads[i / UNIT][0]).collect())
+    }
+
+    /// The sums of squares behind the first `values` codes, for tests.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn squares(&self, gpu: &Gpu, values: usize) -> Result<Vec<f32>, GpuError> {
+        Ok(gpu.download(&self.heads, 0..values / UNIT)?.iter().map(|head| head[3]).collect())
     }
 }

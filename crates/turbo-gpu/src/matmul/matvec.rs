@@ -3,21 +3,18 @@
 use turbo_wgsl::params::{FloatProductParams, ProductParams};
 use turbo_wgsl::{Variant, matmul};
 
-use super::codes::Codes;
+use super::codes::CodesInput;
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
 use crate::weights::{Matrix, MatrixPart};
 
-/// Rows of a workgroup.
-const ROWS: u32 = 4;
-
 /// What a matrix is multiplied with.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Integer codes, for quantised matrices; wide ones or not.
-    Codes(&'a Codes, bool),
+    /// Integer codes, for quantised matrices.
+    Codes(CodesInput<'a>),
     /// `tokens * cols` f32, for float matrices.
     Float(Bind<'a>),
 }
@@ -50,6 +47,23 @@ fn tokens_of_workgroup(tokens: u32) -> u32 {
     }
 }
 
+/// A number in the name of a variant, behind this letter.
+fn number(variant: &Variant, letter: char) -> Option<u32> {
+    variant.name.split(',').filter_map(|option| option.strip_prefix(letter)).find_map(|n| n.parse().ok())
+}
+
+/// Tokens of a workgroup of `variant`.
+pub(super) fn tokens_of(variant: &Variant) -> u32 {
+    number(variant, 't').unwrap_or(1)
+}
+
+/// Rows of a workgroup of `variant`.
+pub(super) fn rows_of(variant: &Variant) -> u32 {
+    let shape = variant.name.split(',').filter_map(|o| o.strip_prefix('l')?.split_once('r'));
+    let (lanes, shared) = shape.filter_map(|(l, r)| Some((l.parse().ok()?, r.parse().ok()?))).next().unwrap_or((32, 1));
+    variant.workgroup_size[0] / lanes * shared
+}
+
 impl MatVec<'_> {
     /// Records the product.
     ///
@@ -69,7 +83,8 @@ impl MatVec<'_> {
             Input::Codes(..) => &matmul::matvec::KERNEL,
             Input::Float(_) => &matmul::matvec_float::KERNEL,
         };
-        gpu.pick(kernel, &[&format!("{},t{}", self.matrix.ty(), tokens_of_workgroup(self.tokens))])
+        let tuned = if matches!(self.input, Input::Codes(_)) { ",l32r1" } else { "" };
+        gpu.pick(kernel, &[&format!("{},t{}{tuned}", self.matrix.ty(), tokens_of_workgroup(self.tokens))])
     }
 
     /// Like [`MatVec::record`], with this variant.
@@ -80,20 +95,19 @@ impl MatVec<'_> {
         if let Some(reason) = self.problem() {
             return Err(recorder.gpu().call(variant.label, reason));
         }
-        let named = variant.name.rsplit(",t").next().and_then(|t| t.parse().ok());
-        let token_groups = self.tokens.div_ceil(named.unwrap_or(1));
+        let token_groups = self.tokens.div_ceil(tokens_of(variant));
         for part in self.matrix.parts() {
-            let grid = Grid::linear(token_groups * part.rows.div_ceil(ROWS));
+            let grid = Grid::linear(token_groups * part.rows.div_ceil(rows_of(variant)));
             if part.rows == 0 || self.tokens == 0 {
                 continue;
             }
             let (weights, out) = (part.bind, self.out);
             match self.input {
-                Input::Codes(input, wide) => {
-                    let (codes, heads) = (input.codes.bind(), input.heads.bind());
+                Input::Codes(input) => {
+                    let (codes, heads) = input.binds();
                     let bias = self.bias.unwrap_or(heads);
                     let bindings = matmul::matvec::Bindings { weights, codes, heads, bias, out };
-                    recorder.dispatch(variant, bindings, &self.params(&part, input.fine_plane(wide)), grid)?;
+                    recorder.dispatch(variant, bindings, &self.params(&part, &input), grid)?;
                 }
                 Input::Float(x) => {
                     let bias = self.bias.unwrap_or(x);
@@ -105,8 +119,8 @@ impl MatVec<'_> {
         Ok(())
     }
 
-    /// Params for the rows of `part`, with codes whose finer plane, if they have one, is behind so many vectors.
-    pub(super) fn params(&self, part: &MatrixPart<'_>, fine_plane: u32) -> ProductParams {
+    /// Params for the rows of `part`.
+    pub(super) fn params(&self, part: &MatrixPart<'_>, input: &CodesInput<'_>) -> ProductParams {
         let row = self.matrix.row();
         ProductParams {
             row_words: row.words as u32,
@@ -115,11 +129,13 @@ impl MatVec<'_> {
             units: row.units as u32,
             rows: part.rows,
             tokens: self.tokens,
-            fine_plane,
+            fine_plane: input.fine_plane(),
             first_row: part.first_row,
             out_row: self.out_row,
             bias: self.bias.is_some().into(),
             add: self.add.into(),
+            normed: input.norm.is_some().into(),
+            eps: input.norm.unwrap_or(0.0),
         }
     }
 
@@ -140,15 +156,16 @@ impl MatVec<'_> {
     /// Why this cannot be done, if so.
     pub(super) fn problem(&self) -> Option<String> {
         let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens as usize);
-        let (fits, form) = match self.input {
-            Input::Codes(codes, _) => (codes.fits(tokens * cols) && self.matrix.is_quantised(), "codes"),
-            Input::Float(x) => (x.bytes >= 4 * (tokens * cols) as u64 && !self.matrix.is_quantised(), "floats"),
+        let problem = match self.input {
+            Input::Codes(codes) => codes.problem(self.matrix, self.tokens),
+            Input::Float(x) => {
+                let fits = x.bytes >= 4 * (tokens * cols) as u64 && !self.matrix.is_quantised();
+                let ty = self.matrix.ty();
+                (!fits).then(|| format!("floats of another size for {tokens} tokens of {cols} values of {ty}"))
+            }
         };
-        if !fits {
-            return Some(format!(
-                "{form} of another size for {tokens} tokens of {cols} values of {}",
-                self.matrix.ty()
-            ));
+        if problem.is_some() {
+            return problem;
         }
         out_problem(rows, self.tokens, self.bias, self.out, self.out_row)
     }

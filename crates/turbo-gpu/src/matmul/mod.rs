@@ -2,12 +2,14 @@
 
 mod choice;
 mod codes;
+mod fused;
 mod halves;
 mod matvec;
 mod tiles;
 
 pub use choice::{FewTokens, half_variant, has_half_tiles};
-pub use codes::Codes;
+pub use codes::{Codes, CodesInput};
+pub use fused::{Gated, Joined, MOST_FUSED_TOKENS, Residual, are_joinable, are_pair, makes_units};
 pub use halves::Halves;
 pub use matvec::{Input, MatVec};
 pub use tiles::{Tiles, TilesInput};

@@ -5,7 +5,7 @@ use turbo_wgsl::{Kernel, Variant, matmul};
 
 use super::choice::{half_variant, tile_of};
 use super::matvec::{Input, MatVec};
-use super::{Codes, Halves};
+use super::{CodesInput, Halves};
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -15,8 +15,8 @@ use crate::weights::{Matrix, MatrixPart};
 /// What the matrix is multiplied with.
 #[derive(Clone, Copy, Debug)]
 pub enum TilesInput<'a> {
-    /// Integer codes, for quantised matrices; wide ones or not.
-    Codes(&'a Codes, bool),
+    /// Integer codes, for quantised matrices.
+    Codes(CodesInput<'a>),
     /// `tokens * cols` f32, for float matrices.
     Float(Bind<'a>),
     /// f16, for all matrices on devices with cooperative matrices.
@@ -26,7 +26,7 @@ pub enum TilesInput<'a> {
 impl<'a> From<Input<'a>> for TilesInput<'a> {
     fn from(input: Input<'a>) -> Self {
         match input {
-            Input::Codes(codes, wide) => Self::Codes(codes, wide),
+            Input::Codes(codes) => Self::Codes(codes),
             Input::Float(x) => Self::Float(x),
         }
     }
@@ -94,7 +94,7 @@ impl Tiles<'_> {
         for part in self.matrix.parts().filter(|part| part.rows > 0 && self.tokens > 0) {
             let grid = Grid::linear(self.tokens.div_ceil(tile_tokens) * part.rows.div_ceil(tile_rows));
             match self.input {
-                TilesInput::Codes(codes, wide) => self.codes(recorder, variant, (&part, grid), (codes, wide))?,
+                TilesInput::Codes(codes) => self.codes(recorder, variant, (&part, grid), codes)?,
                 TilesInput::Float(x) => self.floats(recorder, variant, (&part, grid), x)?,
                 TilesInput::Halves(x) => self.halves(recorder, variant, (&part, grid), x)?,
             }
@@ -107,10 +107,10 @@ impl Tiles<'_> {
         recorder: &mut Recorder<'_>,
         variant: &'static Variant,
         (part, grid): (&MatrixPart<'_>, Grid),
-        (input, wide): (&Codes, bool),
+        input: CodesInput<'_>,
     ) -> Result<(), GpuError> {
-        let (codes, heads) = (input.codes.bind(), input.heads.bind());
-        let params = self.as_mat_vec(Input::Codes(input, wide)).params(part, input.fine_plane(wide));
+        let (codes, heads) = input.binds();
+        let params = self.as_mat_vec(Input::Codes(input)).params(part, &input);
         let (weights, bias, out) = (part.bind, self.bias.unwrap_or(heads), self.out);
         recorder.dispatch(variant, matmul::tiles::Bindings { weights, codes, heads, bias, out }, &params, grid)
     }
@@ -167,7 +167,7 @@ impl Tiles<'_> {
     fn problem(&self) -> Option<String> {
         let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens);
         match self.input {
-            TilesInput::Codes(codes, wide) => self.as_mat_vec(Input::Codes(codes, wide)).problem(),
+            TilesInput::Codes(codes) => self.as_mat_vec(Input::Codes(codes)).problem(),
             TilesInput::Float(x) => self.as_mat_vec(Input::Float(x)).problem(),
             TilesInput::Halves(halves) if !halves.fits(tokens as usize, cols) => {
                 Some(format!("halves of another size for {tokens} tokens of {cols} values"))

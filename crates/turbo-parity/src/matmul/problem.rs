@@ -141,6 +141,11 @@ pub(crate) fn type_of(variant: &Variant) -> Option<GgmlType> {
     GgmlType::ALL.iter().copied().find(|ty| ty.name() == name)
 }
 
+/// Tokens of a workgroup of a variant for few.
+pub(super) fn tokens_of(variant: &Variant) -> usize {
+    variant.name.split(',').filter_map(|option| option.strip_prefix('t')).find_map(|n| n.parse().ok()).unwrap_or(1)
+}
+
 /// Values as f64.
 pub(super) fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()

@@ -23,10 +23,12 @@ impl Parity for NormCodes {
             let codes = codes_of(gpu, variant, runs * cols)?;
             let mut recorder = gpu.recorder("norm_codes");
             let (binds, shape) = ((from.bind(), factors.bind()), (runs as u32, cols as u32));
-            codes.record_normed(&mut recorder, binds, shape, 1e-6, wide)?;
+            codes.record_normed(&mut recorder, binds, shape, wide)?;
             recorder.submit()?;
             let got = codes.values(gpu, runs * cols, wide)?;
-            tally.compare_values(&got, &norm_codes(&x, &weight, 1e-6, wide), cols);
+            let (want, squares) = norm_codes(&x, &weight, wide);
+            tally.compare_values(&got, &want, cols);
+            tally.compare_values(&codes.squares(gpu, runs * cols)?, &squares, cols / 32);
         }
         Ok(())
     }
