@@ -1,6 +1,7 @@
 // The body of attention_combine for heads of 128 values: everything that depends on their size is a constant.
 //
-// 32 invocations have a chunk at a time, four values each. Subgroups of 32 or more.
+// 32 invocations have a chunk at a time, four values each. Subgroups of 32 or more. store_quad(place, values, stored) takes
+// the results.
 // Words: V_TYPE, THREADS.
 
 #if V_TYPE == 0
@@ -159,7 +160,5 @@ fn main(
     let kept = select(value, vec4<f32>(0.0), denominator.bound == 0u || frame.bound == 0u);
     let field = max_lanes(max_field4(kept));
     let rotated = rotate_lanes(normalise4(kept, field), quad, SIGNS_2, SIGNS_1);
-    if t < 32u {
-        y[row * 32u + quad] = scale_pow2_4(rotated * ROOT_128, i32(field) - 127);
-    }
+    store_quad(row * 32u + quad, scale_pow2_4(rotated * ROOT_128, i32(field) - 127), t < 32u);
 }

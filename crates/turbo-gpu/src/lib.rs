@@ -22,6 +22,7 @@ mod pipelines;
 mod recorder;
 mod ring;
 mod timing;
+pub mod turn;
 pub mod weights;
 
 pub use adapters::{Adapter, Description, adapters, choose, find, usable_adapters};

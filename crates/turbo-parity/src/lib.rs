@@ -59,6 +59,7 @@ pub trait Parity: Sync {
 /// One entry for every kernel, in the order of [`turbo_wgsl::KERNELS`].
 pub static ALL: &[&dyn Parity] = &[
     &attention::attention_combine::Combine,
+    &attention::attention_combine_codes::CombineCodes,
     &attention::attention_combine_f16::CombineF16,
     &attention::attention_decode::Decode,
     &attention::attention_decode_f16::DecodeF16,
@@ -66,11 +67,13 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_prefill_f16::PrefillF16,
     &attention::key_bias::Bias,
     &attention::query_codes::Codes,
+    &attention::query_codes_roped::CodesRoped,
     &bench::stream::Stream,
     &kv::kv_decode::Decode,
     &kv::kv_decode_f16::DecodeF16,
     &kv::kv_encode::Encode,
     &kv::kv_encode_f16::EncodeF16,
+    &kv::kv_encode_roped::EncodeRoped,
     &kv::rotate::Rotate,
     &matmul::halves::HalvesCases,
     &matmul::matvec::MatVecs,

@@ -2,6 +2,8 @@
 
 use turbo_backend::plan::{Plan, Step, ValueId, WeightId};
 
+use super::heads::{HeadSteps, TurnSteps};
+
 /// What is recorded: steps by their index in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
@@ -15,6 +17,10 @@ pub(super) enum Op {
     NormRope { norm: usize, rope: usize },
     /// A product whose result the next step adds to another value, and nothing else reads.
     ProductAdd { product: usize, to: ValueId },
+    /// From the norms or rotations of q and k to attention.
+    Heads(HeadSteps),
+    /// Attention alone, whose result only quantised products read.
+    AttentionCodes(usize),
 }
 
 /// The steps of `plan` in order, fused where that gives the same results; `is_quantised` is asked about matrices.
@@ -22,7 +28,15 @@ pub(super) fn fuse(plan: &Plan, is_quantised: impl Fn(WeightId) -> bool) -> Vec<
     let mut ops = Vec::with_capacity(plan.steps.len());
     let mut index = 0;
     while let Some(step) = plan.steps.get(index) {
+        if let Some(steps) = heads_at(plan, index, &is_quantised) {
+            index = steps.attention() + 1;
+            ops.push(Op::Heads(steps));
+            continue;
+        }
         let op = match (step, plan.steps.get(index + 1)) {
+            (&Step::Attention { out, .. }, _) if only_codes(plan, index, out, &is_quantised) => {
+                Op::AttentionCodes(index)
+            }
             (&Step::RmsNorm { x, out, .. }, Some(&Step::Rope { x: rotated, head_dim, .. }))
                 if x == out && rotated == x && norm_width(plan, step) == head_dim =>
             {
@@ -50,6 +64,51 @@ pub(super) fn fuse(plan: &Plan, is_quantised: impl Fn(WeightId) -> bool) -> Vec<
         ops.push(op);
     }
     ops
+}
+
+/// The steps from `first` to attention, if they turn q and k, store the turned k without a key bias and attend with the
+/// turned q, and nothing else wants those.
+fn heads_at(plan: &Plan, first: usize, is_quantised: &impl Fn(WeightId) -> bool) -> Option<HeadSteps> {
+    let (q, q_value, q_dim, next) = turn_at(plan, first)?;
+    let (k, k_value, k_dim, write) = turn_at(plan, next)?;
+    let (&Step::KvWrite { slot, k: stored, .. }, &Step::Attention { slot: read, q: asked, out, .. }) =
+        (plan.steps.get(write)?, plan.steps.get(write + 1)?)
+    else {
+        return None;
+    };
+    let same = (stored, asked, read) == (k_value, q_value, slot) && q_dim == k_dim && q_value != k_value;
+    let biased = plan.key_bias.get(slot).is_some_and(Option::is_some);
+    let wanted = |value| value == out || plan.reads_before_write(write + 2, value);
+    if !same || biased || wanted(q_value) || wanted(k_value) {
+        return None;
+    }
+    Some(HeadSteps { q, k, write, coded: only_codes(plan, write + 1, out, is_quantised) })
+}
+
+/// The rotation at step `first`, or behind a norm of the same heads there; which value it turns, values of a head, and
+/// the step behind it.
+fn turn_at(plan: &Plan, first: usize) -> Option<(TurnSteps, ValueId, usize, usize)> {
+    let norm = plan.steps.get(first)?;
+    let rope = first + usize::from(matches!(norm, Step::RmsNorm { .. }));
+    let Step::Rope { x, head_dim, .. } = *plan.steps.get(rope)? else { return None };
+    let fits = match *norm {
+        Step::RmsNorm { x: normed, out, .. } => (normed, out) == (x, x) && norm_width(plan, norm) == head_dim,
+        _ => true,
+    };
+    let steps = TurnSteps { norm: (rope != first).then_some(first), rope };
+    fits.then_some((steps, x, head_dim, rope + 1))
+}
+
+/// Which rotary embedding the kernels before attention step `attention` turn heads by, if they do.
+pub(super) fn turned(plan: &Plan, ops: &[Op], attention: usize) -> Option<usize> {
+    let steps = ops.iter().find_map(|op| match op {
+        Op::Heads(steps) if steps.attention() == attention => Some(steps),
+        _ => None,
+    })?;
+    match (&plan.steps[steps.q.rope], &plan.steps[steps.k.rope]) {
+        (Step::Rope { rope: q, .. }, Step::Rope { rope: k, .. }) if q == k => Some(*q),
+        _ => None,
+    }
 }
 
 /// Values of a run of a norm.

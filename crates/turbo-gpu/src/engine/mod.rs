@@ -4,6 +4,7 @@ mod backend;
 mod batch;
 mod faults;
 mod fuse;
+mod heads;
 mod key_biases;
 mod pools;
 mod steps;
@@ -122,7 +123,7 @@ impl GpuEngine {
         let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
         self.key_biases.reach(&gpu, end).map_err(fail)?;
         let biased = self.key_biases.any();
-        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased).map_err(fail)?;
+        self.ways = self.scratches.reserve(&gpu, (&self.plan, &self.ops), &self.pools, batch, biased).map_err(fail)?;
         let n = batch.wanted.len() * self.plan.n_vocab;
         let faults = self.faults.words(batch.tokens.len());
         if self.results.as_ref().is_none_or(|to| to.len() < faults + n) {

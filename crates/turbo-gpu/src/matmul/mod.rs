@@ -7,7 +7,7 @@ mod matvec;
 mod tiles;
 
 pub use choice::{FewTokens, half_variant, has_half_tiles};
-pub use codes::Codes;
+pub use codes::{Codes, CodesPart};
 pub use halves::Halves;
 pub use matvec::{Input, MatVec};
 pub use tiles::{Tiles, TilesInput};
