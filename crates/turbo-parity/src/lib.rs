@@ -65,6 +65,7 @@ pub static ALL: &[&dyn Parity] = &[
     &attention::attention_decode_f16::DecodeF16,
     &attention::attention_prefill::Prefill,
     &attention::attention_prefill_f16::PrefillF16,
+    &attention::attention_short::Short,
     &attention::key_bias::Bias,
     &attention::query_codes::Codes,
     &attention::query_codes_roped::CodesRoped,

@@ -10,6 +10,7 @@
 //! single task folds them.
 
 pub mod attention_combine_codes;
+pub mod attention_short;
 pub mod exact;
 pub mod key_bias;
 pub mod query_codes;

@@ -167,6 +167,8 @@ pub struct Variants {
     pub codes: Option<&'static Variant>,
     /// Of attention_combine_codes, where there is one for heads like these.
     pub coded: Option<&'static Variant>,
+    /// Of attention_short, where there is one for heads like these.
+    pub short: Option<&'static Variant>,
     /// Chunks that a workgroup takes; any number gives the same bits.
     pub span_chunks: u32,
 }
@@ -178,6 +180,17 @@ pub struct Around<'a> {
     pub queries: bool,
     /// Where the results go as codes; `out` is not written then.
     pub codes: Option<CodesPart<'a>>,
+}
+
+impl CodesPart<'_> {
+    /// Refuses results of `variant` that there is no room for, or that are no whole units.
+    fn check(&self, gpu: &Gpu, variant: &Variant, params: &AttentionParams) -> Result<(), GpuError> {
+        let (rows, d) = (u64::from(params.rows), params.head_dim_v);
+        if d as usize % UNIT != 0 || rows * u64::from(d) > self.room as u64 {
+            return Err(gpu.call(variant.label, format!("{rows} heads of {d} values into codes of {}", self.room)));
+        }
+        Ok(())
+    }
 }
 
 /// A dispatch of an attention.
@@ -238,7 +251,8 @@ impl Variants {
             true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k},subgroup"), &format!("k_{k}")])?),
             false => None,
         };
-        Ok(Self { decode, combine, codes, coded: Self::coded(gpu, layer), span_chunks: 1 })
+        let (coded, short) = (Self::coded(gpu, layer), Self::short(gpu, layer, rows));
+        Ok(Self { decode, combine, codes, coded, short, span_chunks: 1 })
     }
 }
 
@@ -256,6 +270,13 @@ impl Variants {
             KvType::Turbo4 => (V_TURBO4, d == 128),
         };
         (fits && gpu.capabilities().unmet(variant).is_none()).then_some(variant)
+    }
+
+    /// The variant of attention_short for `rows` rows on `layer`, if there is one that `gpu` can run.
+    fn short(gpu: &Gpu, layer: &KvLayer, rows: u32) -> Option<&'static Variant> {
+        let same = layer.k.kv_type == layer.v.kv_type && (layer.k.head_dim, layer.v.head_dim) == (128, 128);
+        let name = same.then(|| format!("{},{}", layer.k.kv_type, fewest_passes(rows)))?;
+        gpu.pick(&attention::attention_short::KERNEL, &[&name]).ok()
     }
 }
 
@@ -300,6 +321,9 @@ impl AttentionDecode<'_> {
         }
         if !around.queries {
             self.record_stage(recorder, variants, Stage::Codes)?;
+        }
+        if let (Some(to), Some(variant), true) = (&around.codes, variants.short, self.is_short()) {
+            return self.record_short(recorder, variant, variants, to);
         }
         self.record_stage(recorder, variants, Stage::Decode)?;
         match &around.codes {
@@ -367,6 +391,45 @@ impl AttentionDecode<'_> {
         }
     }
 
+    /// Whether attention_short can do it: no sequence sees keys of two chunks.
+    fn is_short(&self) -> bool {
+        self.key_bias.is_none() && self.known.iter().all(|sequence| sequence.chunks(self.window) <= 1)
+    }
+
+    /// Decode and last stage in one, with results as codes.
+    fn record_short(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        variants: &Variants,
+        to: &CodesPart<'_>,
+    ) -> Result<(), GpuError> {
+        let all = AttentionParams { fine_plane: to.fine_plane, ..self.params(variants) };
+        let rows = self.known.iter().map(|s| s.tokens).max().unwrap_or(0) * all.group;
+        let params = AttentionParams { row_groups: rows.div_ceil(rows_of(variant)), spans: 1, span_chunks: 1, ..all };
+        if params.rows == 0 {
+            return Ok(());
+        }
+        to.check(recorder.gpu(), variant, &params)?;
+        let queries = if variants.codes.is_some() { self.scratch.codes.bind() } else { self.query };
+        let (sequences, tables, mults) = (self.sequences, self.tables, self.scratch.mults.bind());
+        let (k_pool, v_pool, sinks) = (self.k.pool.bind, self.v.pool.bind, self.sinks.unwrap_or(mults));
+        let (codes, heads) = (to.codes, to.heads);
+        let bindings = attention::attention_short::Bindings {
+            sequences,
+            tables,
+            queries,
+            mults,
+            k_pool,
+            v_pool,
+            sinks,
+            codes,
+            heads,
+        };
+        let grid = Grid::linear(params.sequences * params.kv_heads * params.row_groups);
+        recorder.dispatch(variant, bindings, &params, grid)
+    }
+
     /// The last stage, with results as codes.
     fn record_coded(&self, recorder: &mut Recorder<'_>, variants: &Variants, to: &CodesPart<'_>) -> Result<(), GpuError> {
         use attention::attention_combine_codes::{Bindings, KERNEL};
@@ -374,15 +437,11 @@ impl AttentionDecode<'_> {
         if params.rows == 0 {
             return Ok(());
         }
-        let values = u64::from(params.rows) * u64::from(params.head_dim_v);
-        let Some(variant) = variants.coded.filter(|_| params.head_dim_v.is_multiple_of(UNIT as u32)) else {
+        let Some(variant) = variants.coded else {
             let d = params.head_dim_v;
             return Err(recorder.gpu().call(KERNEL.name, format!("heads of {d} values have no codes on this device")));
         };
-        if values > to.room as u64 {
-            let reason = format!("{values} values into codes of {}", to.room);
-            return Err(recorder.gpu().call(KERNEL.name, reason));
-        }
+        to.check(recorder.gpu(), variant, &params)?;
         let (sequences, partials) = (self.sequences, self.scratch.partials.bind());
         let (sinks, codes, heads) = (self.sinks.unwrap_or(self.scratch.mults.bind()), to.codes, to.heads);
         let bindings = Bindings { sequences, partials, sinks, codes, heads };

@@ -32,7 +32,7 @@ impl Parity for CombineCodes {
         let halves = (v == KvType::F16).then_some((other, true));
         for (case, wide) in cases.into_iter().chain(halves) {
             let Some(problem) = Problem::new(&case) else { continue };
-            let variants = Variants { coded: Some(variant), ..problem.variants(gpu)? };
+            let variants = Variants { coded: Some(variant), short: None, ..problem.variants(gpu)? };
             let got = problem.on_gpu_codes(gpu, &variants, wide)?;
             tally.compare_values(&got, &combine_codes(&problem.of_twin(), wide), case.head_dim.1);
         }

@@ -7,6 +7,7 @@ pub(crate) mod attention_decode;
 pub(crate) mod attention_decode_f16;
 pub(crate) mod attention_prefill;
 pub(crate) mod attention_prefill_f16;
+pub(crate) mod attention_short;
 mod case;
 mod compare;
 pub(crate) mod key_bias;

@@ -68,6 +68,10 @@ impl Parity for EncodeRoped {
         &turbo_wgsl::kv::kv_encode_roped::KERNEL
     }
 
+    fn is_extra(&self, variant: &Variant) -> bool {
+        ["turbo3", "turbo2", "q4_0"].contains(&variant.name)
+    }
+
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let (tokens, n_heads) = effort.of((37, 2), (577, 4));
         let whole = |shape: &Shape| shape.sides.iter().all(|side| side.layout.head_dim % 4 == 0);
