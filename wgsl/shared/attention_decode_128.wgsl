@@ -36,6 +36,11 @@
 #import attention_keys_128
 #import attention_softmax_128
 #import attention_values_128
+#ifdef SHORT
+#import activation_codes_lanes
+#import combine_rows
+#import head_of_sums_128
+#endif
 
 @group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -43,8 +48,14 @@
 @group(0) @binding(3) var<storage, read> mults: array<f32>;
 @group(0) @binding(4) var<storage, read> k_pool: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> v_pool: array<u32>;
+#ifdef SHORT
+@group(0) @binding(6) var<storage, read> sinks: array<f32>;
+@group(0) @binding(7) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(8) var<storage, read_write> heads: array<vec4<f32>>;
+#else
 @group(0) @binding(6) var<storage, read_write> partials: array<vec4<u32>>;
 @group(0) @binding(7) var<storage, read> key_bias: array<i32>;
+#endif
 #params AttentionParams
 
 // Below every exponent.
@@ -58,6 +69,22 @@ var<workgroup> mantissas: array<atomic<u32>, ROWS * 4>;
 var<workgroup> frames: array<atomic<i32>, V_BLOCKS * ROWS * 4>;
 // Packed weights: of tile, eight keys, row and scale block. Then value sums: of tile, row and lane.
 var<workgroup> scratch: array<vec4<u32>, ROWS * 128>;
+
+#ifdef SHORT
+// The results of all rows, there being no other chunk.
+fn finish_rows(t: u32) {
+    let lane = t & 31u;
+    for (var first = 0u; first < ROWS; first += 4u) {
+        // Lanes of a subgroup stay together.
+        let row = min(first + t / 32u, ROWS - 1u);
+        let index = rows[row].x;
+        let folded = fold_row(row, lane);
+        let denominator = with_sink(fold_denominators(row), select(index, 0u, index == ABSENT));
+        let head = head_of_sums(folded.sum, folded.frame, denominator, normaliser(denominator), lane);
+        store_codes_lanes(head, index * 32u + lane, first + t / 32u < ROWS && index != ABSENT);
+    }
+}
+#endif
 
 @compute @workgroup_size(128)
 fn main(
@@ -101,6 +128,10 @@ fn main(
         scratch[(tile * ROWS + R) * 32u + lane] = bitcast<vec4<u32>>(sums.row[R]);
 #end
         workgroupBarrier();
+#ifdef SHORT
+        finish_rows(t);
+#else
         fold_tiles(chunk - work.seen_chunk, t);
+#endif
     }
 }

@@ -11,6 +11,12 @@
 #import grid
 #import soft_cap
 #import attention_powers_128
+#ifdef SHORT
+#import activation_codes_lanes
+#import combine_rows
+#import float_bits
+#import opaque
+#endif
 
 @group(0) @binding(0) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -18,8 +24,14 @@
 @group(0) @binding(3) var<storage, read> mults: array<f32>;
 @group(0) @binding(4) var<storage, read> k_pool: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> v_pool: array<vec2<u32>>;
+#ifdef SHORT
+@group(0) @binding(6) var<storage, read> sinks: array<f32>;
+@group(0) @binding(7) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(8) var<storage, read_write> heads: array<vec4<f32>>;
+#else
 @group(0) @binding(6) var<storage, read_write> partials: array<vec4<u32>>;
 @group(0) @binding(7) var<storage, read> key_bias: array<i32>;
+#endif
 #params AttentionParams
 
 // Below every exponent.
@@ -179,8 +191,48 @@ fn sum_values(unit: u32, tile: u32, lane: u32) -> Sums {
     return sums;
 }
 
-// Adds the tiles' sums of rows `first` and `first` + 1 in order, in the frame of the chunk's largest exponent, and
-// writes the partials.
+// A lane's four sums of a chunk in the frame of its largest exponent, and the denominator.
+struct Folded {
+    sum: vec4<f32>,
+    e: i32,
+    l: Frame,
+}
+
+// Adds the tiles' sums of a row, which invocation `t` of those of two rows has, in order.
+fn fold_row(row: u32, t: u32) -> Folded {
+    let at = row * 4u;
+    let e = max(max(exponents[at], exponents[at + 1u]), max(exponents[at + 2u], exponents[at + 3u]));
+    var sum = vec4<f32>(0.0);
+    var l = Frame(0, 0u);
+#repeat J 4
+    sum = fma(scratch[J * 64u + t], vec4<f32>(power_of_two(exponents[at + J] - e)), sum);
+    l = fold_denominator(l, Frame(exponents[at + J], mantissas[at + J]));
+#end
+    return Folded(sum, e, l);
+}
+
+#ifdef SHORT
+// The results of rows `first` and `first` + 1, there being no other chunk: as attention_combine_f16 makes them.
+fn finish_rows(first: u32, t: u32) {
+    if t >= 64u {
+        return;
+    }
+    // Lanes of a subgroup stay together.
+    let row = min(first + t / 32u, ROWS - 1u);
+    let index = rows[row].x;
+    let folded = fold_row(row, t);
+    var sink = Frame(LOWEST, 0u);
+    if params.sinks != 0u {
+        sink = sink_of(sinks[select(index, 0u, index == ABSENT) % (params.kv_heads * params.group)]);
+    }
+    let e = max(folded.e, sink.e);
+    let sum = folded.sum * scale_pow2(1.0, folded.e - e);
+    let l = scale_pow2(f32(folded.l.bound), folded.l.e - e) + scale_pow2(f32(sink.bound), sink.e - e);
+    let head = select(sum / (l * 0x1p-23f), vec4<f32>(0.0), l == 0.0);
+    store_codes_lanes(head, index * 32u + (t & 31u), first + t / 32u < ROWS && index != ABSENT);
+}
+#else
+// Writes the partials of rows `first` and `first` + 1.
 fn fold_tiles(first: u32, slot: u32, t: u32) {
     let lane = t & 31u;
     let row = first + t / 32u;
@@ -189,21 +241,15 @@ fn fold_tiles(first: u32, slot: u32, t: u32) {
         if index == ABSENT {
             return;
         }
-        let at = row * 4u;
-        let e = max(max(exponents[at], exponents[at + 1u]), max(exponents[at + 2u], exponents[at + 3u]));
-        var sum = vec4<f32>(0.0);
-        var l = Frame(0, 0u);
-#repeat J 4
-        sum = fma(scratch[J * 64u + t], vec4<f32>(power_of_two(exponents[at + J] - e)), sum);
-        l = fold_denominator(l, Frame(exponents[at + J], mantissas[at + J]));
-#end
+        let folded = fold_row(row, t);
         let partial = (index * params.slots + slot) * PARTIAL_VECTORS;
-        partials[partial + 1u + lane] = bitcast<vec4<u32>>(sum);
+        partials[partial + 1u + lane] = bitcast<vec4<u32>>(folded.sum);
         if lane == 0u {
-            partials[partial] = vec4<u32>(l.bound, bitcast<u32>(l.e), bitcast<u32>(e), 0u);
+            partials[partial] = vec4<u32>(folded.l.bound, bitcast<u32>(folded.l.e), bitcast<u32>(folded.e), 0u);
         }
     }
 }
+#endif
 
 @compute @workgroup_size(128)
 fn main(
@@ -242,7 +288,11 @@ fn main(
         scratch[tile * 64u + lane] = sums.row[P * 2];
         scratch[tile * 64u + 32u + lane] = sums.row[P * 2 + 1];
         workgroupBarrier();
+#ifdef SHORT
+        finish_rows(P * 2u, t);
+#else
         fold_tiles(P * 2u, chunk - work.seen_chunk, t);
+#endif
 #end
         workgroupBarrier();
     }

@@ -31,6 +31,7 @@ struct AttentionParams {
     rows: u32,
     sinks: u32,
     key_bias: u32,
+    fine_plane: u32,
 }
 
 // One sequence: its query tokens are `first` .. `first + tokens`, the first one at position `start`; its block table

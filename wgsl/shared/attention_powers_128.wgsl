@@ -16,6 +16,7 @@ struct Scores {
 // Scores with the parts that the key bias gives, if there is one; `place` is the first key's among those of the row.
 fn with_key_bias(stored: Scores, place: u32) -> Scores {
     var scores = stored;
+#ifndef SHORT
     if params.key_bias != 0u {
 #repeat R ROWS
         {
@@ -25,6 +26,7 @@ fn with_key_bias(stored: Scores, place: u32) -> Scores {
         }
 #end
     }
+#endif
     return scores;
 }
 

@@ -175,41 +175,27 @@ fn sum_values(first_codes: EightCodes, v_unit: u32, tile: u32, lane: u32) -> Sum
     return sums;
 }
 
-// Folds the tiles of every row in order and writes the partials.
-fn fold_tiles(slot: u32, t: u32) {
-    let lane = t & 31u;
+// A lane's four sums of a chunk, and their frame.
+struct Folded {
+    sum: vec4<i32>,
+    frame: Frame,
+}
+
+// The tiles of a row folded in order.
+fn fold_row(row: u32, lane: u32) -> Folded {
     let block = lane / (32u / V_BLOCKS);
-    for (var row = t / 32u; row < ROWS; row += 4u) {
-        let index = rows[row].x;
-        if index == ABSENT {
-            continue;
-        }
-        let partial = (index * params.slots + slot) * PARTIAL_VECTORS;
-        var state = Frame(0, 0u);
-        var sum = vec4<i32>(0);
+    var state = Frame(0, 0u);
+    var sum = vec4<i32>(0);
 #repeat J 4
-        {
-            let e = atomicLoad(&frames[(block * ROWS + row) * 4u + J]);
-            let join = join_frames(state, Frame(e, select(BOUND, 0u, e < HIDDEN / 2)));
-            state = join.frame;
-            let part = bitcast<vec4<i32>>(scratch[(J * ROWS + row) * 32u + lane]);
-            sum = fold_value4(sum, part, join);
-        }
-#end
-        partials[partial + HEAD_VECTORS + lane] = bitcast<vec4<u32>>(sum);
-        if lane % (32u / V_BLOCKS) == 0u {
-            // Word 2 + 2 * block of the partial.
-            let at = partial + (block + 1u) / 2u;
-            let half = ((block + 1u) & 1u) * 2u;
-            partials[at][half] = bitcast<u32>(state.e);
-            partials[at][half + 1u] = state.bound;
-        }
-        if lane == 0u {
-            let l = fold_denominators(row);
-            partials[partial].x = l.bound;
-            partials[partial].y = bitcast<u32>(l.e);
-        }
+    {
+        let e = atomicLoad(&frames[(block * ROWS + row) * 4u + J]);
+        let join = join_frames(state, Frame(e, select(BOUND, 0u, e < HIDDEN / 2)));
+        state = join.frame;
+        let part = bitcast<vec4<i32>>(scratch[(J * ROWS + row) * 32u + lane]);
+        sum = fold_value4(sum, part, join);
     }
+#end
+    return Folded(sum, state);
 }
 
 // The tiles' denominators of a row, folded in order.
@@ -220,3 +206,32 @@ fn fold_denominators(row: u32) -> Frame {
 #end
     return state;
 }
+
+#ifndef SHORT
+// Folds the tiles of every row and writes the partials.
+fn fold_tiles(slot: u32, t: u32) {
+    let lane = t & 31u;
+    let block = lane / (32u / V_BLOCKS);
+    for (var row = t / 32u; row < ROWS; row += 4u) {
+        let index = rows[row].x;
+        if index == ABSENT {
+            continue;
+        }
+        let partial = (index * params.slots + slot) * PARTIAL_VECTORS;
+        let folded = fold_row(row, lane);
+        partials[partial + HEAD_VECTORS + lane] = bitcast<vec4<u32>>(folded.sum);
+        if lane % (32u / V_BLOCKS) == 0u {
+            // Word 2 + 2 * block of the partial.
+            let at = partial + (block + 1u) / 2u;
+            let half = ((block + 1u) & 1u) * 2u;
+            partials[at][half] = bitcast<u32>(folded.frame.e);
+            partials[at][half + 1u] = folded.frame.bound;
+        }
+        if lane == 0u {
+            let l = fold_denominators(row);
+            partials[partial].x = l.bound;
+            partials[partial].y = bitcast<u32>(l.e);
+        }
+    }
+}
+#endif

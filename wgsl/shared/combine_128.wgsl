@@ -1,27 +1,19 @@
 // The body of attention_combine for heads of 128 values: everything that depends on their size is a constant.
 //
-// 32 invocations have a chunk at a time, four values each. Subgroups of 32 or more.
+// 32 invocations have a chunk at a time, four values each. Subgroups of 32 or more. store_quad(place, values, stored) takes
+// the results.
 // Words: V_TYPE, THREADS.
 
 #if V_TYPE == 0
 #define BLOCKS 4
-#define SHIFT 0
 #endif
 #if V_TYPE == 1
 #define BLOCKS 4
-#define SHIFT 0
 #endif
-#if V_TYPE == 2
+#if V_TYPE != 0
+#if V_TYPE != 1
 #define BLOCKS 1
-#define SHIFT 10
 #endif
-#if V_TYPE == 3
-#define BLOCKS 1
-#define SHIFT 9
-#endif
-#if V_TYPE == 4
-#define BLOCKS 1
-#define SHIFT 9
 #endif
 
 #import combine_rows
@@ -29,9 +21,8 @@
 #import float_bits
 #import fold
 #import grid
-#import normaliser
+#import head_of_sums_128
 #import opaque
-#import rotate_lanes N=128 LOG_N=7
 #import scan_frames FRAMES=640 MAX_ENTRIES=5
 #import sum_chunks
 
@@ -42,8 +33,6 @@ const HEAD_VECTORS = (2u * ENTRIES + 3u) / 4u;
 const STRIDE = HEAD_VECTORS + 32u;
 const SHARES = THREADS / 32u;
 const BATCH = 128u;
-// f32 nearest 1 / sqrt(128).
-const ROOT_128 = 0x1.6a09e6p-4f;
 const PLACES = SUMS / 128u;
 
 // Frames of a batch of chunks, by the lanes that scan_entry has read them.
@@ -78,13 +67,6 @@ fn fold_vector(before: vec4<i32>, lane: u32, entry: u32, base: u32, count: u32) 
 #end
     }
     return state;
-}
-
-fn with_sink(denominator: Frame, row: u32) -> Frame {
-    if params.sinks == 0u {
-        return denominator;
-    }
-    return fold_denominator(denominator, sink_of(sinks[row % (params.kv_heads * params.group)]));
 }
 
 @compute @workgroup_size(THREADS)
@@ -154,12 +136,6 @@ fn main(
     if subgroup != 0u {
         return;
     }
-    let frame = states[entry];
-    let value = scale_pow2_4(vec4<f32>(state) * scale.x, frame.e + i32(scale.y) - SHIFT);
-    let kept = select(value, vec4<f32>(0.0), denominator.bound == 0u || frame.bound == 0u);
-    let field = max_lanes(max_field4(kept));
-    let rotated = rotate_lanes(normalise4(kept, field), quad, SIGNS_2, SIGNS_1);
-    if t < 32u {
-        y[row * 32u + quad] = scale_pow2_4(rotated * ROOT_128, i32(field) - 127);
-    }
+    let head = head_of_sums(state, states[entry], denominator, scale, quad);
+    store_quad(row * 32u + quad, head, t < 32u);
 }

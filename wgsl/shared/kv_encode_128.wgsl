@@ -1,6 +1,7 @@
 // Encoding heads of 128 values, four in each of 32 lanes. A few heads take as long as a chain of waits: nothing here
 // branches, and the values are asked for before the place of the head is known.
 
+#import kv_heads
 #import kv_job_128
 #import kv_side
 #import reduce_lanes
@@ -21,16 +22,10 @@ const SCALES = 1u;
 const SCALES = 4u;
 #endif
 
-fn load_128(h: Head128, lane: u32) -> vec4<f32> {
-    if h.side == 0u {
-        return k[h.at + lane];
-    }
-    return v[h.at + lane];
-}
-
 fn encode_128(h: Head128, lane: u32, alone: bool) {
-    let x = load_128(h, lane);
+    let read = read_128(h, lane);
     let job = job_128(h, 64u * CODE_WORDS + 32u * SCALES);
+    let x = values_128(h, read, lane);
     let field = max_of_lanes(max_field4(x), alone);
     let finite = field != 255u;
 #ifdef TURBO

@@ -2,6 +2,7 @@
 //
 // Words: those of tile and of the quantiser.
 
+#import kv_heads
 #import kv_job SIDES=2
 #import kv_side
 #import reduce_group reduce_group=max_group ELEMENT=u32 COMBINE=max STAGES=3
@@ -15,43 +16,36 @@
 // Exponent field from which a scale can be beyond f16: below it every group norm is under 2^12.
 const LARGE_FIELD = 135u;
 
-// Vectors of the k or v buffer before the head.
-fn head_start(job: Job) -> u32 {
-    return params.first[job.side] + job.token * params.row[job.side] + job.head * (params.head_dim[job.side] / 4u);
-}
-
-fn load_tile(job: Job, tile: u32, lane: u32, count: u32) -> Tile {
+fn load_tile(job: Job, tile: u32, lane: u32, count: u32, factor: f32) -> Tile {
     var x: Tile;
-    let at = head_start(job) + tile * 32u + lane * Q;
+    let at = head_start(job);
+    let quad = tile * 32u + lane * Q;
+#if LANES == 1
+    // A loop: drivers take long over that many copies of head_quad.
+    for (var i = 0u; i < 32u && 4u * i < count; i++) {
+        x[i] = head_quad(job, at, quad + i, factor);
+    }
+#else
 #repeat B BLOCKS
     if lane * (4u * Q) + 16u * B < count {
-        if job.side == 0u {
 #repeat R PER_BLOCK
-            x[B * PER_BLOCK + R] = k[at + B * PER_BLOCK + R];
+        x[B * PER_BLOCK + R] = head_quad(job, at, quad + B * PER_BLOCK + R, factor);
 #end
-        } else {
-#repeat R PER_BLOCK
-            x[B * PER_BLOCK + R] = v[at + B * PER_BLOCK + R];
-#end
-        }
     }
 #end
+#endif
     return x;
 }
 
 // Largest exponent field of the head, whose first tile is `x`.
-fn worst_field(job: Job, lane: u32, x: ptr<function, Tile>) -> u32 {
+fn worst_field(job: Job, lane: u32, x: ptr<function, Tile>, factor: f32) -> u32 {
     var field = 0u;
 #repeat V Q
     field = max(field, max_field4((*x)[V]));
 #end
     let at = head_start(job);
     for (var i = 32u + lane; i < params.head_dim[job.side] / 4u; i += LANES) {
-        if job.side == 0u {
-            field = max(field, max_field4(k[at + i]));
-        } else {
-            field = max(field, max_field4(v[at + i]));
-        }
+        field = max(field, max_field4(head_quad(job, at, i, factor)));
     }
     return max_of_head(field);
 }
@@ -97,8 +91,9 @@ fn encode(job: Job, lane: u32) {
     if !any_head(job.inside) {
         return;
     }
-    var x = load_tile(job, 0u, lane, tile_count(params.head_dim[job.side], 0u));
-    let worst = worst_field(job, lane, &x);
+    let factor = head_factor(job, lane);
+    var x = load_tile(job, 0u, lane, tile_count(params.head_dim[job.side], 0u), factor);
+    let worst = worst_field(job, lane, &x, factor);
     let finite = worst != 255u;
     var overflow = false;
     // Where a scale could overflow, all tiles are tried before the first is stored.
@@ -109,7 +104,7 @@ fn encode(job: Job, lane: u32) {
         let tile = select(step - params.tiles, step, trying);
         let count = tile_count(params.head_dim[job.side], tile);
         if step != start {
-            x = load_tile(job, tile, lane, count);
+            x = load_tile(job, tile, lane, count, factor);
         }
         let sizes = group_sizes(lane, count);
         let fields = group_fields(&x, sizes, worst);

@@ -66,6 +66,52 @@ pub struct KvEncodeParams {
     pub fault: u32,
 }
 
+/// Params of `kv/kv_encode_roped`: those of [`KvEncodeParams`], and what is done to K before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct KvEncodeRopedParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Number of tokens, at most 2^20.
+    pub tokens: u32,
+    /// Values in a head.
+    pub head_dim: [u32; 2],
+    /// Vectors of four values from one token to the next.
+    pub row: [u32; 2],
+    /// Vectors before the first head.
+    pub first: [u32; 2],
+    /// Words of a block of the pool before the side.
+    pub offset: [u32; 2],
+    /// Heads of a token, at most 1024.
+    pub heads: u32,
+    /// Sides that are done: 1 or 2.
+    pub sides: u32,
+    /// What the first side is: 0 K, 1 V.
+    pub first_side: u32,
+    /// Tiles of 128 values in the larger head.
+    pub tiles: u32,
+    /// Words of a block of the pool.
+    pub block_words: u32,
+    /// First block that the pool has.
+    pub first_block: u32,
+    /// Number of blocks that it has.
+    pub blocks: u32,
+    /// Index of the word that faults are reported in.
+    pub fault: u32,
+    /// Pairs of a K head that are rotated.
+    pub pairs: u32,
+    /// Values of a K head that they have: twice as many.
+    pub turned: u32,
+    /// 1: pairs are (i, i + pairs); 0: (2i, 2i + 1).
+    pub neox: u32,
+    /// 1 if K heads are normed before.
+    pub normed: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Tokens whose angles come before those of the first one.
+    pub first_token: u32,
+}
+
 /// Params of `kv/kv_decode` and `kv/kv_decode_f16`: which heads are read.
 ///
 /// A vector is of four values; of two for f16.
@@ -166,6 +212,38 @@ pub struct AttentionParams {
     pub sinks: u32,
     /// Parts of scores of a row that `attention/key_bias` makes: 256 for each of its slots; 0 without a key bias.
     pub key_bias: u32,
+    /// Of results as codes: vectors of codes before the finer plane; 0 if there is none.
+    pub fine_plane: u32,
+}
+
+/// Params of `attention/query_codes` and `attention/query_codes_roped`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct QueryCodesParams {
+    /// Zero.
+    pub zero: Zero,
+    /// Query heads of all tokens.
+    pub rows: u32,
+    /// Values of a head.
+    pub head_dim: u32,
+    /// Scale blocks of a K head.
+    pub k_blocks: u32,
+    /// f32 nearest softmax scale * log2(e).
+    pub score_factor: f32,
+    /// Query heads of a token; this and the rest for `query_codes_roped` alone.
+    pub heads: u32,
+    /// Pairs of a head that are rotated.
+    pub pairs: u32,
+    /// Values of a head that they have: twice as many.
+    pub turned: u32,
+    /// 1: pairs are (i, i + pairs); 0: (2i, 2i + 1).
+    pub neox: u32,
+    /// 1 if heads are normed before.
+    pub normed: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Tokens whose angles come before those of the first one.
+    pub first_token: u32,
 }
 
 /// Params of `attention/key_bias`.

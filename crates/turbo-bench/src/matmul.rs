@@ -82,7 +82,11 @@ impl Data {
     }
 
     fn input(&self) -> Input<'_> {
-        if self.matrix.is_quantised() { Input::Codes(self.codes.input(self.matrix.cols() == 17_408)) } else { Input::Float(self.x.bind()) }
+        if self.matrix.is_quantised() {
+            Input::Codes(self.codes.input(self.matrix.cols() == 17_408))
+        } else {
+            Input::Float(self.x.bind())
+        }
     }
 
     fn record(
@@ -141,7 +145,11 @@ fn products(
         let kernel = kernel(ty, form);
         for &tokens in tokens {
             let Some(chosen) = kernel.variant(&variant_name(gpu, ty, form, (rows, tokens))) else { continue };
-            let variants = if form == Form::Halves || form == Form::Few && tokens == 1 { bench.variants(kernel, &if form == Form::Few { format!("{ty},t1") } else { ty.to_string() }, chosen) } else { vec![chosen] };
+            let variants = if form == Form::Halves || form == Form::Few && tokens == 1 {
+                bench.variants(kernel, &if form == Form::Few { format!("{ty},t1") } else { ty.to_string() }, chosen)
+            } else {
+                vec![chosen]
+            };
             let runs = |v: &&'static Variant| gpu.capabilities().unmet(v).is_none();
             wanted.extend(variants.into_iter().filter(runs).map(|variant| (form, variant, tokens)));
         }

@@ -26,6 +26,7 @@ mod ring;
 pub mod sampling;
 mod tally;
 mod timing;
+pub mod turn;
 pub mod weights;
 
 pub use adapters::{Adapter, Automatic, Description, adapters, automatic, choose, find, usable_adapters};

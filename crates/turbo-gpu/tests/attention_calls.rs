@@ -3,7 +3,8 @@
 mod support;
 
 use turbo_backend::{KvLayer, KvShape};
-use turbo_gpu::attention::decode::{AttentionDecode, QueryCodes, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::queries::QueryCodes;
 use turbo_gpu::kv::cache::PoolPart;
 use turbo_gpu::{Buffer, Gpu};
 use turbo_quant::KvType;

@@ -137,7 +137,8 @@ impl Row {
             Class::Exact => None,
             Class::Bounded(bound) => Some(bound),
         };
-        let kept = bound.map_or(tally.mismatches == 0, |bound| nmse.is_some_and(|nmse| nmse <= bound));
+        // A bounded kernel may have parts that are exact.
+        let kept = tally.mismatches == 0 && bound.is_none_or(|bound| nmse.is_some_and(|nmse| nmse <= bound));
         let verdict = match (&not_run, kept && tally.vectors > 0 && error.is_none()) {
             (Some(_), _) => Verdict::NotRun,
             (None, true) => Verdict::Ok,

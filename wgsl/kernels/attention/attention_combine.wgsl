@@ -21,3 +21,11 @@
 @group(0) @binding(2) var<storage, read> sinks: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 #params AttentionParams
+
+#ifdef H128
+fn store_quad(place: u32, value: vec4<f32>, stored: bool) {
+    if stored {
+        y[place] = value;
+    }
+}
+#endif

@@ -9,9 +9,12 @@
 //! 256 keys are dealt out too, and their states folded in the order of the chunks, which is the order in which a
 //! single task folds them.
 
+pub mod attention_combine_codes;
+pub mod attention_short;
 pub mod exact;
 pub mod key_bias;
 pub mod query_codes;
+pub mod query_codes_roped;
 pub mod twin;
 
 mod attention_combine;

@@ -5,6 +5,7 @@ pub mod kv_decode;
 pub mod kv_decode_f16;
 pub mod kv_encode;
 pub mod kv_encode_f16;
+pub mod kv_encode_roped;
 pub mod rotate;
 
 #[cfg(test)]

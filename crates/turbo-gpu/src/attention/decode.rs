@@ -7,11 +7,14 @@ use turbo_wgsl::params::AttentionParams;
 use turbo_wgsl::{Variant, attention};
 
 use super::key_bias::{KeyBias, KeyBiasTables};
+use super::queries::query_words;
 use crate::buffer::{Bind, Buffer};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::kv::cache::PoolPart;
+use crate::matmul::CodesPart;
 use crate::recorder::{Grid, Recorder};
+use crate::weights::UNIT;
 
 /// Largest head that the kernels have room for.
 pub const MAX_HEAD_DIM: usize = 576;
@@ -78,6 +81,14 @@ impl Scratch {
         Ok(Self { slots: chunks, ..Self::new(gpu, layer, rows, 0)? })
     }
 
+    /// So many words of the queries' codes, and so many of their factors: for tests.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn queries(&self, gpu: &Gpu, words: usize, mults: usize) -> Result<(Vec<u32>, Vec<f32>), GpuError> {
+        Ok((gpu.download(&self.codes, 0..words)?, gpu.download(&self.mults, 0..mults)?))
+    }
+
     /// Keys of a row that key biases have room for.
     pub(super) fn keys(&self) -> u32 {
         self.slots * CHUNK_TOKENS as u32
@@ -91,12 +102,6 @@ impl Scratch {
         let parts = (KeyBias::bytes(self.rows, self.slots) / 4).max(1);
         Ok(Self { key_bias: Some(gpu.buffer("key bias parts", parts as usize)?), ..self })
     }
-}
-
-/// Words of the codes of one query head.
-fn query_words(layer: &KvLayer) -> usize {
-    let planes = if layer.k.kv_type == KvType::Q8_0 { 2 } else { 1 };
-    planes * layer.k.head_dim.div_ceil(4)
 }
 
 /// Words that one span of keys leaves per query head.
@@ -160,8 +165,32 @@ pub struct Variants {
     pub combine: &'static Variant,
     /// Of query_codes, when K is coded.
     pub codes: Option<&'static Variant>,
+    /// Of attention_combine_codes, where there is one for heads like these.
+    pub coded: Option<&'static Variant>,
+    /// Of attention_short, where there is one for heads like these.
+    pub short: Option<&'static Variant>,
     /// Chunks that a workgroup takes; any number gives the same bits.
     pub span_chunks: u32,
+}
+
+/// What other kernels do of an attention.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// The scratch holds the codes of the queries already, or the query is as attention over f16 keys takes it.
+    pub queries: bool,
+    /// Where the results go as codes; `out` is not written then.
+    pub codes: Option<CodesPart<'a>>,
+}
+
+impl CodesPart<'_> {
+    /// Refuses results of `variant` that there is no room for, or that are no whole units.
+    fn check(&self, gpu: &Gpu, variant: &Variant, params: &AttentionParams) -> Result<(), GpuError> {
+        let (rows, d) = (u64::from(params.rows), params.head_dim_v);
+        if d as usize % UNIT != 0 || rows * u64::from(d) > self.room as u64 {
+            return Err(gpu.call(variant.label, format!("{rows} heads of {d} values into codes of {}", self.room)));
+        }
+        Ok(())
+    }
 }
 
 /// A dispatch of an attention.
@@ -222,7 +251,32 @@ impl Variants {
             true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k},subgroup"), &format!("k_{k}")])?),
             false => None,
         };
-        Ok(Self { decode, combine, codes, span_chunks: 1 })
+        let (coded, short) = (Self::coded(gpu, layer), Self::short(gpu, layer, rows));
+        Ok(Self { decode, combine, codes, coded, short, span_chunks: 1 })
+    }
+}
+
+impl Variants {
+    /// The variant of attention_combine_codes for V of `layer`, if there is one that `gpu` can run.
+    fn coded(gpu: &Gpu, layer: &KvLayer) -> Option<&'static Variant> {
+        use attention::attention_combine_codes::{V_F16, V_Q4_0, V_Q8_0, V_TURBO2, V_TURBO3, V_TURBO4};
+        let d = layer.v.head_dim;
+        let (variant, fits) = match layer.v.kv_type {
+            KvType::F16 => (V_F16, d.is_multiple_of(UNIT) && d <= MAX_HEAD_DIM),
+            KvType::Q8_0 => (V_Q8_0, d == 128),
+            KvType::Q4_0 => (V_Q4_0, d == 128),
+            KvType::Turbo2 => (V_TURBO2, d == 128),
+            KvType::Turbo3 => (V_TURBO3, d == 128),
+            KvType::Turbo4 => (V_TURBO4, d == 128),
+        };
+        (fits && gpu.capabilities().unmet(variant).is_none()).then_some(variant)
+    }
+
+    /// The variant of attention_short for `rows` rows on `layer`, if there is one that `gpu` can run.
+    fn short(gpu: &Gpu, layer: &KvLayer, rows: u32) -> Option<&'static Variant> {
+        let same = layer.k.kv_type == layer.v.kv_type && (layer.k.head_dim, layer.v.head_dim) == (128, 128);
+        let name = same.then(|| format!("{},{}", layer.k.kv_type, fewest_passes(rows)))?;
+        gpu.pick(&attention::attention_short::KERNEL, &[&name]).ok()
     }
 }
 
@@ -249,13 +303,33 @@ impl AttentionDecode<'_> {
     /// # Errors
     /// As [`AttentionDecode::record`].
     pub fn record_with(&self, recorder: &mut Recorder<'_>, variants: &Variants) -> Result<(), GpuError> {
+        self.record_part(recorder, variants, &Around::default())
+    }
+
+    /// Like [`AttentionDecode::record_with`], without what is done `around` it.
+    ///
+    /// # Errors
+    /// As [`AttentionDecode::record`]; results as codes where the variants make none.
+    pub fn record_part(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        around: &Around<'_>,
+    ) -> Result<(), GpuError> {
         if let Some(reason) = self.problem(variants) {
             return Err(recorder.gpu().call("attention/attention_decode", reason));
         }
-        for stage in [Stage::Codes, Stage::Decode, Stage::Combine] {
-            self.record_stage(recorder, variants, stage)?;
+        if !around.queries {
+            self.record_stage(recorder, variants, Stage::Codes)?;
         }
-        Ok(())
+        if let (Some(to), Some(variant), true) = (&around.codes, variants.short, self.is_short()) {
+            return self.record_short(recorder, variant, variants, to);
+        }
+        self.record_stage(recorder, variants, Stage::Decode)?;
+        match &around.codes {
+            None => self.record_stage(recorder, variants, Stage::Combine),
+            Some(to) => self.record_coded(recorder, variants, to),
+        }
     }
 
     /// One of the dispatches alone, for benches; [`AttentionDecode::record_with`] checks that sizes fit, this does not.
@@ -270,24 +344,11 @@ impl AttentionDecode<'_> {
         match stage {
             Stage::Codes => {
                 self.record_key_bias(recorder)?;
-                self.record_codes(recorder, variants, &params)
+                variants.codes.map_or(Ok(()), |variant| self.record_codes(recorder, variant))
             }
             Stage::Decode => self.record_decode(recorder, variants, &params),
             Stage::Combine => self.record_combine(recorder, variants, &params),
         }
-    }
-
-    fn record_codes(
-        &self,
-        recorder: &mut Recorder<'_>,
-        variants: &Variants,
-        params: &AttentionParams,
-    ) -> Result<(), GpuError> {
-        use attention::query_codes::Bindings;
-        let Some(variant) = variants.codes else { return Ok(()) };
-        let (codes, mults) = (self.scratch.codes.bind(), self.scratch.mults.bind());
-        let bindings = Bindings { query: self.query, codes, mults, faults: self.faults };
-        recorder.dispatch(variant, bindings, params, Grid::linear(params.rows))
     }
 
     fn record_decode(
@@ -328,6 +389,68 @@ impl AttentionDecode<'_> {
             let bindings = attention::attention_combine_f16::Bindings { sequences, partials, sinks, y };
             recorder.dispatch(variants.combine, bindings, params, rows)
         }
+    }
+
+    /// Whether attention_short can do it: no sequence sees keys of two chunks.
+    fn is_short(&self) -> bool {
+        self.key_bias.is_none() && self.known.iter().all(|sequence| sequence.chunks(self.window) <= 1)
+    }
+
+    /// Decode and last stage in one, with results as codes.
+    fn record_short(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variant: &'static Variant,
+        variants: &Variants,
+        to: &CodesPart<'_>,
+    ) -> Result<(), GpuError> {
+        let all = AttentionParams { fine_plane: to.fine_plane, ..self.params(variants) };
+        let rows = self.known.iter().map(|s| s.tokens).max().unwrap_or(0) * all.group;
+        let params = AttentionParams { row_groups: rows.div_ceil(rows_of(variant)), spans: 1, span_chunks: 1, ..all };
+        if params.rows == 0 {
+            return Ok(());
+        }
+        to.check(recorder.gpu(), variant, &params)?;
+        let queries = if variants.codes.is_some() { self.scratch.codes.bind() } else { self.query };
+        let (sequences, tables, mults) = (self.sequences, self.tables, self.scratch.mults.bind());
+        let (k_pool, v_pool, sinks) = (self.k.pool.bind, self.v.pool.bind, self.sinks.unwrap_or(mults));
+        let (codes, heads) = (to.codes, to.heads);
+        let bindings = attention::attention_short::Bindings {
+            sequences,
+            tables,
+            queries,
+            mults,
+            k_pool,
+            v_pool,
+            sinks,
+            codes,
+            heads,
+        };
+        let grid = Grid::linear(params.sequences * params.kv_heads * params.row_groups);
+        recorder.dispatch(variant, bindings, &params, grid)
+    }
+
+    /// The last stage, with results as codes.
+    fn record_coded(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        to: &CodesPart<'_>,
+    ) -> Result<(), GpuError> {
+        use attention::attention_combine_codes::{Bindings, KERNEL};
+        let params = AttentionParams { fine_plane: to.fine_plane, ..self.params(variants) };
+        if params.rows == 0 {
+            return Ok(());
+        }
+        let Some(variant) = variants.coded else {
+            let d = params.head_dim_v;
+            return Err(recorder.gpu().call(KERNEL.name, format!("heads of {d} values have no codes on this device")));
+        };
+        to.check(recorder.gpu(), variant, &params)?;
+        let (sequences, partials) = (self.sequences, self.scratch.partials.bind());
+        let (sinks, codes, heads) = (self.sinks.unwrap_or(self.scratch.mults.bind()), to.codes, to.heads);
+        let bindings = Bindings { sequences, partials, sinks, codes, heads };
+        recorder.dispatch(variant, bindings, &params, Grid::linear(params.rows))
     }
 
     /// Records the kernel that makes the key bias's parts of the scores, if there is one, and says where they are.
@@ -462,59 +585,5 @@ impl AttentionDecode<'_> {
             }
             side.pool.problem(layout, side.offset)
         })
-    }
-}
-
-/// Query heads as `attention/query_codes` makes them, alone: for tests.
-#[derive(Clone, Copy, Debug)]
-pub struct QueryCodes {
-    /// Type of the keys, coded.
-    pub k_type: KvType,
-    /// Values of a head, a multiple of 16.
-    pub head_dim: u32,
-    /// Number of heads.
-    pub rows: u32,
-    /// Factor on q . k before the softmax.
-    pub scale: f32,
-}
-
-impl QueryCodes {
-    /// Per row: the words of codes, the factors of the scale blocks (f32 bits), 1 if it holds inf or nan.
-    ///
-    /// # Errors
-    /// Sizes that do not fit; a failing device.
-    pub fn run(&self, gpu: &Gpu, variant: &'static Variant, query: &[f32]) -> Result<Vec<u32>, GpuError> {
-        let (d, rows) = (self.head_dim as usize, self.rows as usize);
-        if d % 16 != 0 || d > MAX_HEAD_DIM || query.len() < rows * d || rows == 0 {
-            return Err(gpu.call("attention/query_codes", format!("{self:?} does not fit {} values", query.len())));
-        }
-        let words = d / 4 * if self.k_type == KvType::Q8_0 { 2 } else { 1 };
-        let blocks = self.k_type.scale_blocks(d);
-        let query = gpu.upload("query", query)?;
-        let codes = gpu.buffer::<u32>("codes", rows * words)?;
-        let mults = gpu.buffer::<u32>("mults", rows * blocks)?;
-        let faults = gpu.buffer::<u32>("faults", rows)?;
-        let params = AttentionParams {
-            kv_heads: 1,
-            group: 1,
-            head_dim_k: self.head_dim,
-            k_blocks: blocks as u32,
-            rows: self.rows,
-            score_factor: (f64::from(self.scale) * std::f64::consts::LOG2_E) as f32,
-            ..AttentionParams::default()
-        };
-        let mut recorder = gpu.recorder("query_codes");
-        let bindings = attention::query_codes::Bindings {
-            query: query.bind(),
-            codes: codes.bind(),
-            mults: mults.bind(),
-            faults: faults.bind(),
-        };
-        recorder.dispatch(variant, bindings, &params, Grid::linear(self.rows))?;
-        recorder.submit()?;
-        let (codes, mults) = (gpu.download(&codes, 0..rows * words)?, gpu.download(&mults, 0..rows * blocks)?);
-        let faults = gpu.download(&faults, 0..rows)?;
-        let row = |i: usize| [&codes[i * words..][..words], &mults[i * blocks..][..blocks], &faults[i..=i]].concat();
-        Ok((0..rows).flat_map(row).collect())
     }
 }

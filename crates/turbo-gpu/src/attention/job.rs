@@ -2,7 +2,7 @@
 
 use turbo_backend::KvLayer;
 
-use super::decode::{self, AttentionDecode, Scratch, Sequence};
+use super::decode::{self, Around, AttentionDecode, Scratch, Sequence};
 use super::prefill::{self, AttentionPrefill};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -63,14 +63,29 @@ impl Way {
         }
     }
 
-    /// Records the dispatches of `job`, whose scratch was made for this way.
+    /// Records the dispatches of `job`, whose scratch was made for this way, without what is done `around` it.
     ///
     /// # Errors
     /// Sizes that do not fit, a device that cannot run the pair of types.
-    pub fn record(&self, recorder: &mut Recorder<'_>, job: AttentionDecode<'_>) -> Result<(), GpuError> {
+    pub fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        job: AttentionDecode<'_>,
+        around: &Around<'_>,
+    ) -> Result<(), GpuError> {
         match self {
-            Self::Decode(variants) => job.record_with(recorder, variants),
-            Self::Prefill(variants) => AttentionPrefill { job, key_bias: None }.record_with(recorder, variants),
+            Self::Decode(variants) => job.record_part(recorder, variants, around),
+            Self::Prefill(_) if around.codes.is_some() => {
+                Err(recorder.gpu().call("attention/attention_prefill", "it makes no codes"))
+            }
+            Self::Prefill(variants) => {
+                AttentionPrefill { job, key_bias: None }.record_part(recorder, variants, around.queries)
+            }
         }
+    }
+
+    /// Whether its results can be codes for a product.
+    pub fn makes_codes(&self) -> bool {
+        matches!(self, Self::Decode(variants) if variants.coded.is_some())
     }
 }

@@ -4,3 +4,4 @@ pub mod decode;
 pub mod job;
 pub mod key_bias;
 pub mod prefill;
+pub mod queries;

@@ -109,6 +109,19 @@ impl AttentionPrefill<'_> {
     /// # Errors
     /// As [`AttentionPrefill::record`].
     pub fn record_with(&self, recorder: &mut Recorder<'_>, variants: &Variants) -> Result<(), GpuError> {
+        self.record_part(recorder, variants, false)
+    }
+
+    /// Like [`AttentionPrefill::record_with`]; with `queries_ready` what makes their codes has been recorded before.
+    ///
+    /// # Errors
+    /// As [`AttentionPrefill::record`].
+    pub fn record_part(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        queries_ready: bool,
+    ) -> Result<(), GpuError> {
         if let Some(reason) = self.problem(variants) {
             return Err(recorder.gpu().call(CALL, reason));
         }
@@ -122,8 +135,9 @@ impl AttentionPrefill<'_> {
         let (codes, mults) = (job.scratch.codes.bind(), job.scratch.mults.bind());
         let mut queries = job.query;
         if let Some(variant) = variants.codes {
-            let bindings = attention::query_codes::Bindings { query: job.query, codes, mults, faults: job.faults };
-            recorder.dispatch(variant, bindings, &params, Grid::linear(params.rows))?;
+            if !queries_ready {
+                job.record_codes(recorder, variant)?;
+            }
             queries = codes;
         }
         let grid = Grid::linear(params.row_groups * params.sequences * params.kv_heads * slices(job.layer));

@@ -4,7 +4,6 @@ use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BackendError, KvSide};
 
 use super::batch::Batch;
-use super::fuse::Op;
 use super::{GpuEngine, backend_error};
 use crate::buffer::{Bind, Buffer, ReadBack};
 use crate::error::GpuError;
@@ -103,12 +102,8 @@ impl GpuEngine {
     /// The first attention step whose queries cannot be used and the first row of them, by running the steps before it
     /// again, with half as many candidates each time. Time does not matter here: the batch has failed.
     fn first_query_fault(&mut self, batch: &Batch) -> Result<Option<(usize, usize)>, GpuError> {
-        let attention = |op: &Op| match *op {
-            Op::Step(index) if matches!(self.plan.steps[index], Step::Attention { .. }) => Some(index),
-            _ => None,
-        };
         let candidates: Vec<(usize, usize)> =
-            self.ops.iter().enumerate().filter_map(|(at, op)| Some((at, attention(op)?))).collect();
+            self.ops.iter().enumerate().filter_map(|(at, op)| Some((at, op.attention(&self.plan)?))).collect();
         let (mut first, mut last) = (0, candidates.len());
         let mut found = None;
         while first < last {

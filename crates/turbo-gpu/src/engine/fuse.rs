@@ -2,6 +2,8 @@
 
 use turbo_backend::plan::{Plan, Step, ValueId, WeightId};
 
+use super::heads::{HeadSteps, TurnSteps};
+
 /// What is recorded: steps by their index in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
@@ -21,6 +23,10 @@ pub(super) enum Op {
     /// Products of one value whose results only a gated activation reads, the result of which only quantised products
     /// read: products of gate and up, and the activation.
     Gated { products: [usize; 2], act: usize },
+    /// From the norms or rotations of q and k to attention.
+    Heads(HeadSteps),
+    /// Attention alone, whose result only quantised products read.
+    AttentionCodes(usize),
 }
 
 /// What is asked about the weights of a plan.
@@ -47,10 +53,21 @@ impl Op {
     /// Steps that it stands for.
     fn steps(&self) -> usize {
         match *self {
-            Self::Step(_) | Self::NormCodes(_) | Self::GatedCodes(_) => 1,
+            Self::Step(_) | Self::NormCodes(_) | Self::GatedCodes(_) | Self::AttentionCodes(_) => 1,
             Self::NormRope { .. } | Self::ProductAdd { .. } => 2,
             Self::Joined { count, .. } => count,
             Self::Gated { .. } => 3,
+            Self::Heads(steps) => steps.attention() + 1 - steps.q.norm.unwrap_or(steps.q.rope),
+        }
+    }
+
+    /// The attention step that it does, if it does one.
+    pub(super) fn attention(&self, plan: &Plan) -> Option<usize> {
+        match *self {
+            Self::Step(index) if matches!(plan.steps[index], Step::Attention { .. }) => Some(index),
+            Self::AttentionCodes(index) => Some(index),
+            Self::Heads(steps) => Some(steps.attention()),
+            _ => None,
         }
     }
 }
@@ -60,7 +77,13 @@ pub(super) fn fuse(plan: &Plan, matrices: &impl Matrices) -> Vec<Op> {
     let mut ops: Vec<Op> = Vec::with_capacity(plan.steps.len());
     let mut index = 0;
     while let Some(step) = plan.steps.get(index) {
+        if let Some(steps) = heads_at(plan, index, matrices) {
+            index = steps.attention() + 1;
+            ops.push(Op::Heads(steps));
+            continue;
+        }
         let op = match (step, plan.steps.get(index + 1)) {
+            (&Step::Attention { out, .. }, _) if only_codes(plan, index, out, matrices) => Op::AttentionCodes(index),
             (&Step::RmsNorm { x, out, .. }, Some(&Step::Rope { x: rotated, head_dim, .. }))
                 if x == out && rotated == x && norm_width(plan, step) == head_dim =>
             {
@@ -138,6 +161,51 @@ fn products(plan: &Plan, index: usize, matrices: &impl Matrices) -> Op {
     }
 }
 
+/// The steps from `first` to attention, if they turn q and k, store the turned k without a key bias and attend with the
+/// turned q, and nothing else wants those.
+fn heads_at(plan: &Plan, first: usize, matrices: &impl Matrices) -> Option<HeadSteps> {
+    let (q, q_value, q_dim, next) = turn_at(plan, first)?;
+    let (k, k_value, k_dim, write) = turn_at(plan, next)?;
+    let (&Step::KvWrite { slot, k: stored, .. }, &Step::Attention { slot: read, q: asked, out, .. }) =
+        (plan.steps.get(write)?, plan.steps.get(write + 1)?)
+    else {
+        return None;
+    };
+    let same = (stored, asked, read) == (k_value, q_value, slot) && q_dim == k_dim && q_value != k_value;
+    let biased = plan.key_bias.get(slot).is_some_and(Option::is_some);
+    let wanted = |value| value == out || plan.reads_before_write(write + 2, value);
+    if !same || biased || wanted(q_value) || wanted(k_value) {
+        return None;
+    }
+    Some(HeadSteps { q, k, write, coded: only_codes(plan, write + 1, out, matrices) })
+}
+
+/// The rotation at step `first`, or behind a norm of the same heads there; which value it turns, values of a head, and
+/// the step behind it.
+fn turn_at(plan: &Plan, first: usize) -> Option<(TurnSteps, ValueId, usize, usize)> {
+    let norm = plan.steps.get(first)?;
+    let rope = first + usize::from(matches!(norm, Step::RmsNorm { .. }));
+    let Step::Rope { x, head_dim, .. } = *plan.steps.get(rope)? else { return None };
+    let fits = match *norm {
+        Step::RmsNorm { x: normed, out, .. } => (normed, out) == (x, x) && norm_width(plan, norm) == head_dim,
+        _ => true,
+    };
+    let steps = TurnSteps { norm: (rope != first).then_some(first), rope };
+    fits.then_some((steps, x, head_dim, rope + 1))
+}
+
+/// Which rotary embedding the kernels before attention step `attention` turn heads by, if they do.
+pub(super) fn turned(plan: &Plan, ops: &[Op], attention: usize) -> Option<usize> {
+    let steps = ops.iter().find_map(|op| match op {
+        Op::Heads(steps) if steps.attention() == attention => Some(steps),
+        _ => None,
+    })?;
+    match (&plan.steps[steps.q.rope], &plan.steps[steps.k.rope]) {
+        (Step::Rope { rope: q, .. }, Step::Rope { rope: k, .. }) if q == k => Some(*q),
+        _ => None,
+    }
+}
+
 /// Values of a run of a norm.
 fn norm_width(plan: &Plan, step: &Step) -> usize {
     match step {
@@ -190,7 +258,9 @@ mod tests {
             n_vocab: 256,
             context_length: 256,
             values: vec![Value { name: "value".into(), width: 256 }; 6],
-            weights: [(256, 1), (64, 1), (256, 256), (256, 256), (256, 256), (256, 256)].map(|(c, r)| weight(c, r)).into(),
+            weights: [(256, 1), (64, 1), (256, 256), (256, 256), (256, 256), (256, 256)]
+                .map(|(c, r)| weight(c, r))
+                .into(),
             kv: Vec::new(),
             key_bias: Vec::new(),
             ropes: vec![RopeTable { style: RopeStyle::Neox, inv_freq: vec![1.0; 32], magnitude: 1.0 }],

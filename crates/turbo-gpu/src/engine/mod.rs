@@ -5,6 +5,7 @@ mod batch;
 mod faults;
 mod flight;
 mod fuse;
+mod heads;
 mod key_biases;
 mod needs;
 mod pools;
@@ -173,7 +174,7 @@ impl GpuEngine {
         let end = batch.positions.iter().max().map_or(0, |&position| position as usize + 1);
         self.key_biases.reach(&gpu, end)?;
         let biased = self.key_biases.any();
-        self.ways = self.scratches.reserve(&gpu, &self.plan, &self.pools, batch, biased)?;
+        self.ways = self.scratches.reserve(&gpu, (&self.plan, &self.ops), &self.pools, batch, biased)?;
         Ok(())
     }
 }

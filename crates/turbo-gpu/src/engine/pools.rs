@@ -6,7 +6,8 @@ use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BLOCK_TOKENS, BackendError, CHUNK_TOKENS, KvLayer, KvPoolSpec, PoolId};
 
 use super::batch::Batch;
-use super::steps::window;
+use super::fuse::{Op, turned};
+use super::heads::{HeadsWay, Straight, window};
 use crate::attention::decode::{Scratch, Side};
 use crate::attention::job::Way;
 use crate::buffer::Buffer;
@@ -102,37 +103,39 @@ impl Made {
 }
 
 /// How attention is done, by run of the batch and step of the plan.
-pub(super) type Ways = Vec<Vec<Option<Way>>>;
+pub(super) type Ways = Vec<Vec<Option<HeadsWay>>>;
 
 impl Scratches {
-    /// Decides how the attention steps of `plan` are done for `batch`, and makes room for them; `biased` if there are key
-    /// biases.
+    /// Decides how the attention steps of `plan`, and those before them, are done for `batch`, and makes room for them;
+    /// `biased` if there are key biases.
     pub(super) fn reserve(
         &mut self,
         gpu: &Gpu,
-        plan: &Plan,
+        (plan, ops): (&Plan, &[Op]),
         pools: &BTreeMap<PoolId, Pool>,
         batch: &Batch,
         biased: bool,
     ) -> Result<Ways, GpuError> {
         let mut ways = Vec::with_capacity(batch.runs.len());
         for run in &batch.runs {
-            let mut of_run: Vec<Option<Way>> = vec![None; plan.steps.len()];
+            let mut of_run: Vec<Option<HeadsWay>> = vec![None; plan.steps.len()];
             let mut last = None;
             for (index, step) in plan.steps.iter().enumerate() {
                 let (Step::Attention { slot, spec, .. }, Some(pool)) = (step, pools.get(&run.pool)) else { continue };
                 let (layer, heads) = (pool.layer(*slot), spec.n_heads);
+                let like = (*layer, heads, spec.window, turned(plan, ops, index));
                 // Most layers are like the one before.
-                if let Some((like, way)) = last
-                    && like == (*layer, heads, spec.window)
+                if let Some((before, way)) = last
+                    && before == like
                 {
                     of_run[index] = Some(way);
                     continue;
                 }
                 let way = Way::choose(gpu, layer, heads as u32, &run.sequences, window(spec))?;
                 self.make(gpu, layer, &way, (run.tokens.len() * heads, batch.chunks()), biased)?;
-                last = Some(((*layer, heads, spec.window), way));
-                of_run[index] = Some(way);
+                let straight = like.3.map_or(Ok(None), |rope| Straight::find(gpu, layer, &plan.ropes[rope]))?;
+                last = Some((like, HeadsWay { way, straight }));
+                of_run[index] = Some(HeadsWay { way, straight });
             }
             ways.push(of_run);
         }

@@ -1,17 +1,14 @@
 //! Every step of a plan as dispatches.
 
-use turbo_backend::plan::{AttentionSpec, Step, ValueId};
+use turbo_backend::plan::{Step, ValueId};
 
-use super::batch::{Batch, Run};
+use super::GpuEngine;
+use super::batch::Batch;
 use super::fuse::Op;
+use super::heads::TurnSteps;
 use super::products::{Form, Normed};
-use super::{GpuEngine, Pool};
-use crate::attention::decode::AttentionDecode;
 use crate::buffer::Bind;
 use crate::error::GpuError;
-use crate::gpu::Gpu;
-use crate::kv::cache::Rows;
-use crate::kv::kv_encode::{KvEncode, NewHeads};
 use crate::ops;
 use crate::recorder::Recorder;
 
@@ -45,7 +42,11 @@ impl GpuEngine {
             }
             match *op {
                 Op::Step(index) => self.step(recorder, batch, index, &mut now)?,
-                Op::NormRope { norm, rope } => self.norm_rope(recorder, norm, rope, &mut now)?,
+                Op::NormRope { norm, rope } => {
+                    self.turn_in_place(recorder, TurnSteps { norm: Some(norm), rope }, &mut now)?;
+                }
+                Op::Heads(ref steps) => self.heads(recorder, batch, steps, &mut now)?,
+                Op::AttentionCodes(index) => self.attention(recorder, batch, (index, true), false, &mut now)?,
                 ref op => self.products(recorder, batch, op, &mut now)?,
             }
         }
@@ -91,16 +92,9 @@ impl GpuEngine {
                 now.changed(out);
             }
             Step::MatMul { .. } => self.product(recorder, index, None, now)?,
-            Step::Rope { x, head_dim, rope } => {
-                let factors = self.batch.factors[rope].bind();
-                self.rope(x, head_dim, rope, now).record(recorder, factors, self.value(now, x))?;
-                now.changed(x);
-            }
-            Step::KvWrite { slot, k, v } => self.kv_write(recorder, batch, index, slot, [k, v])?,
-            Step::Attention { slot, q, out, ref spec } => {
-                self.attention(recorder, batch, index, slot, [q, out], spec)?;
-                now.changed(out);
-            }
+            Step::Rope { .. } => self.turn_in_place(recorder, TurnSteps { norm: None, rope: index }, now)?,
+            Step::KvWrite { .. } => self.kv_write(recorder, batch, index)?,
+            Step::Attention { .. } => self.attention(recorder, batch, (index, false), false, now)?,
             Step::GatedAct { gate, up, activation } => {
                 let binds = (self.value(now, gate), self.value(now, up));
                 ops::gated_act(recorder, activation, binds.0, binds.1, n * self.width(gate))?;
@@ -133,112 +127,6 @@ impl GpuEngine {
         }
         Ok(())
     }
-
-    fn norm_rope(
-        &self,
-        recorder: &mut Recorder<'_>,
-        norm: usize,
-        rope: usize,
-        now: &mut Recording,
-    ) -> Result<(), GpuError> {
-        let gpu = recorder.gpu();
-        let (Step::RmsNorm { weight, eps, .. }, Step::Rope { x, head_dim, rope }) =
-            (&self.plan.steps[norm], &self.plan.steps[rope])
-        else {
-            return Err(gpu.call("engine", format!("steps {norm} and {rope} are not a norm and a rotation")));
-        };
-        let norm = ops::HeadNorm { weight: self.weights.vector(gpu, *weight)?.bind(), eps: *eps };
-        let factors = self.batch.factors[*rope].bind();
-        self.rope(*x, *head_dim, *rope, now).record_normed(recorder, factors, &norm, self.value(now, *x))?;
-        now.changed(*x);
-        Ok(())
-    }
-
-    fn rope(&self, x: ValueId, head_dim: usize, rope: usize, now: &Recording) -> ops::Rope {
-        let table = &self.plan.ropes[rope];
-        let (head_dim, pairs) = (head_dim as u32, table.inv_freq.len() as u32);
-        let heads = self.width(x) / head_dim.max(1);
-        ops::Rope { tokens: now.rows as u32, heads, head_dim, pairs, style: table.style }
-    }
-
-    fn pool(&self, gpu: &Gpu, run: &Run) -> Result<&Pool, GpuError> {
-        self.pools.get(&run.pool).ok_or_else(|| gpu.call("engine", "a pool was freed while in use"))
-    }
-
-    fn kv_write(
-        &self,
-        recorder: &mut Recorder<'_>,
-        batch: &Batch,
-        index: usize,
-        slot: usize,
-        [k, v]: [ValueId; 2],
-    ) -> Result<(), GpuError> {
-        for run in &batch.runs {
-            let pool = self.pool(recorder.gpu(), run)?;
-            let layer = pool.layer(slot);
-            let heads = |id: ValueId, layout, offset| {
-                let (row, first) = (self.width(id), run.tokens.start as u32 * self.width(id));
-                let rows = Rows { bind: self.values[id.0 as usize].bind(), first, row };
-                Some(NewHeads { rows, layout, offset })
-            };
-            let slots = self.batch.slots.bind_range(run.slot_at..run.slot_at + run.tokens.len());
-            KvEncode {
-                k: heads(k, layer.k, 0),
-                v: heads(v, layer.v, layer.k.block_words() as u32),
-                tokens: run.tokens.len() as u32,
-                slots,
-                pool: pool.part(slot),
-                faults: self.faults.kv(),
-                fault: index as u32,
-            }
-            .record(recorder)?;
-        }
-        Ok(())
-    }
-
-    fn attention(
-        &self,
-        recorder: &mut Recorder<'_>,
-        batch: &Batch,
-        step: usize,
-        slot: usize,
-        [q, out]: [ValueId; 2],
-        spec: &AttentionSpec,
-    ) -> Result<(), GpuError> {
-        let gpu = recorder.gpu();
-        for (index, run) in batch.runs.iter().enumerate() {
-            let pool = self.pool(gpu, run)?;
-            let layer = pool.layer(slot);
-            let missing = || gpu.call("engine", "attention has no scratch");
-            let way = self.ways.get(index).and_then(|of_run| *of_run.get(step)?).ok_or_else(missing)?;
-            let scratch = self.scratches.of(layer, &way).ok_or_else(missing)?;
-            let rows = |id: ValueId| {
-                let width = self.plan.width(id);
-                self.values[id.0 as usize].bind_range(run.tokens.start * width..run.tokens.end * width)
-            };
-            let [k, v] = pool.sides(slot);
-            let job = AttentionDecode {
-                layer,
-                n_heads: spec.n_heads as u32,
-                known: &run.sequences,
-                sequences: self.batch.sequences.bind_range(run.sequence_at..run.sequence_at + run.sequences.len()),
-                tables: self.batch.tables.bind(),
-                query: rows(q),
-                k,
-                v,
-                scale: spec.scale,
-                window: window(spec),
-                soft_cap: spec.soft_cap,
-                sinks: spec.sinks.map(|id| self.weights.vector(gpu, id)).transpose()?.map(|sinks| sinks.bind()),
-                key_bias: self.key_biases.of(slot),
-                scratch,
-                faults: self.faults.queries(),
-                out: rows(out),
-            };
-            way.record(recorder, job)?;
-        }
-        Ok(())
-    }
 }
 
 impl Recording {
@@ -252,9 +140,4 @@ impl Recording {
             normed.past |= normed.x == id;
         }
     }
-}
-
-/// The window of an attention step, as kernels take it.
-pub(super) fn window(spec: &AttentionSpec) -> Option<u32> {
-    spec.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX))
 }

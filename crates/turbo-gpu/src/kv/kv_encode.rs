@@ -112,6 +112,11 @@ impl<'a> KvEncode<'a> {
 
     /// Why this cannot be done, if so.
     fn problem(&self) -> Option<String> {
+        self.problem_of_vectors(vector)
+    }
+
+    /// The same for a kernel that loads heads by vectors of so many values.
+    pub(super) fn problem_of_vectors(&self, width: impl Fn(&SideLayout) -> u32) -> Option<String> {
         let words = |bind: &Bind<'_>| bind.bytes / 4;
         if self.tokens > MOST.0 {
             return Some(format!("{} tokens, at most {} fit one dispatch", self.tokens, MOST.0));
@@ -131,9 +136,63 @@ impl<'a> KvEncode<'a> {
             let n_heads = heads.layout.n_heads;
             let many = n_heads > MOST.1 || u64::from(self.tokens) * n_heads as u64 * 64 > u64::from(u32::MAX);
             many.then(|| format!("{} tokens of {n_heads} heads are too many for one dispatch", self.tokens))
-                .or_else(|| heads.rows.problem(&heads.layout, self.tokens, vector(&heads.layout)))
+                .or_else(|| heads.rows.problem(&heads.layout, self.tokens, width(&heads.layout)))
                 .or_else(|| self.pool.problem(&heads.layout, heads.offset))
         })
+    }
+
+    /// Refuses a variant that counts on other head sizes.
+    pub(super) fn check_variant(
+        &self,
+        gpu: &Gpu,
+        variant: &'static Variant,
+        heads: [&NewHeads<'a>; 2],
+    ) -> Result<(), GpuError> {
+        let sizes = HeadSizes::of(heads.iter().map(|h| h.layout.head_dim));
+        let fits = match variant.name.rsplit(',').next() {
+            Some("h128") => sizes == HeadSizes::H128,
+            Some("whole32") => sizes != HeadSizes::Any,
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        let [k, v] = heads.map(|h| h.layout.head_dim);
+        Err(gpu.call(variant.label, format!("it is not for heads of {k} and {v} values")))
+    }
+
+    /// The params for `sides` sides from `first_side` on, whose vectors have `width` values.
+    pub(super) fn params(
+        &self,
+        heads: [&NewHeads<'a>; 2],
+        sides: u32,
+        first_side: KvSide,
+        width: u32,
+    ) -> KvEncodeParams {
+        KvEncodeParams {
+            tokens: self.tokens,
+            head_dim: heads.map(|h| h.layout.head_dim as u32),
+            row: heads.map(|h| h.rows.row / width),
+            first: heads.map(|h| h.rows.first / width),
+            offset: heads.map(|h| h.offset),
+            heads: heads[0].layout.n_heads as u32,
+            sides,
+            first_side: first_side as u32,
+            tiles: heads.map(|h| tiles(&h.layout)).into_iter().max().unwrap_or(0),
+            block_words: self.pool.block_words,
+            first_block: self.pool.first_block,
+            blocks: self.pool.blocks,
+            fault: self.fault,
+            ..KvEncodeParams::default()
+        }
+    }
+
+    /// The grid for so many heads of a token.
+    pub(super) fn grid(&self, variant: &'static Variant, heads: u32) -> Grid {
+        match variant.name.ends_with("h128") {
+            true => grid_128(self.tokens, heads),
+            false => Grid::items(self.tokens * heads * lanes(variant), WORKGROUP),
+        }
     }
 
     fn dispatch(
@@ -148,37 +207,9 @@ impl<'a> KvEncode<'a> {
         if self.tokens == 0 || layout.n_heads == 0 {
             return Ok(());
         }
-        let sizes = HeadSizes::of(heads.iter().map(|h| h.layout.head_dim));
-        let fits = match variant.name.rsplit(',').next() {
-            Some("h128") => sizes == HeadSizes::H128,
-            Some("whole32") => sizes != HeadSizes::Any,
-            _ => true,
-        };
-        if !fits {
-            let [k, v] = heads.map(|h| h.layout.head_dim);
-            return Err(recorder.gpu().call(variant.label, format!("it is not for heads of {k} and {v} values")));
-        }
-        let width = vector(layout);
-        let params = KvEncodeParams {
-            tokens: self.tokens,
-            head_dim: heads.map(|h| h.layout.head_dim as u32),
-            row: heads.map(|h| h.rows.row / width),
-            first: heads.map(|h| h.rows.first / width),
-            offset: heads.map(|h| h.offset),
-            heads: layout.n_heads as u32,
-            sides,
-            first_side: first_side as u32,
-            tiles: heads.map(|h| tiles(&h.layout)).into_iter().max().unwrap_or(0),
-            block_words: self.pool.block_words,
-            first_block: self.pool.first_block,
-            blocks: self.pool.blocks,
-            fault: self.fault,
-            ..KvEncodeParams::default()
-        };
-        let grid = match variant.name.ends_with("h128") {
-            true => grid_128(self.tokens, sides * params.heads),
-            false => Grid::items(self.tokens * sides * params.heads * lanes(variant), WORKGROUP),
-        };
+        self.check_variant(recorder.gpu(), variant, heads)?;
+        let params = self.params(heads, sides, first_side, vector(layout));
+        let grid = self.grid(variant, sides * params.heads);
         let [k, v] = heads.map(|h| h.rows.bind);
         let (slots, pool, faults) = (self.slots, self.pool.bind, self.faults);
         if layout.kv_type.is_coded() {

@@ -4,6 +4,7 @@ pub mod cache;
 mod fault;
 pub mod kv_decode;
 pub mod kv_encode;
+pub mod kv_encode_roped;
 pub mod rotate;
 
 use turbo_quant::KvType;
@@ -47,9 +48,14 @@ impl HeadSizes {
 
 /// The variant for `kv_type` with the most lanes to a head that `gpu` can run.
 fn pick(gpu: &Gpu, kernel: &'static Kernel, kv_type: KvType, sizes: HeadSizes) -> Result<&'static Variant, GpuError> {
+    pick_named(gpu, kernel, if kv_type.is_coded() { kv_type.name() } else { "" }, sizes)
+}
+
+/// The variant called `first` and then by its lanes, with the most lanes to a head that `gpu` can run.
+fn pick_named(gpu: &Gpu, kernel: &'static Kernel, first: &str, sizes: HeadSizes) -> Result<&'static Variant, GpuError> {
     let mut names = Vec::new();
     for option in sizes.options() {
-        let parts = [if kv_type.is_coded() { kv_type.name() } else { "" }, option];
+        let parts = [first, option];
         let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
         if kernel.variant(&name).is_some() {
             names.push(name);

@@ -49,12 +49,30 @@ impl<'a> CodesInput<'a> {
     /// Why a product of `matrix` cannot take them, if so.
     pub(super) fn problem(&self, matrix: &Matrix, tokens: u32) -> Option<String> {
         let fits = self.codes.fits(tokens as usize * matrix.cols()) && matrix.is_quantised();
-        (!fits)
-            .then(|| format!("codes of another size for {tokens} tokens of {} values of {}", matrix.cols(), matrix.ty()))
+        (!fits).then(|| {
+            format!("codes of another size for {tokens} tokens of {} values of {}", matrix.cols(), matrix.ty())
+        })
     }
 }
 
+/// Where a kernel that makes activations stores them as codes.
+#[derive(Clone, Copy, Debug)]
+pub struct CodesPart<'a> {
+    pub(crate) codes: Bind<'a>,
+    pub(crate) heads: Bind<'a>,
+    /// Vectors before the finer plane; 0 if there is none.
+    pub(crate) fine_plane: u32,
+    /// Values that there is room for.
+    pub(crate) room: usize,
+}
+
 impl Codes {
+    /// Where other kernels store codes, `wide` ones or not.
+    pub fn part(&self, wide: bool) -> CodesPart<'_> {
+        let (codes, heads) = (self.codes.bind(), self.heads.bind());
+        CodesPart { codes, heads, fine_plane: self.fine_plane(wide), room: self.room }
+    }
+
     /// Room for `values` values, a multiple of 32.
     ///
     /// # Errors

@@ -126,7 +126,8 @@ impl Joined<'_> {
     fn problem(&self) -> Option<String> {
         let matrices: Vec<&Matrix> = self.products.iter().map(|(matrix, _)| *matrix).collect();
         if !are_joinable(&matrices) || self.input.wide {
-            let types: Vec<String> = matrices.iter().map(|m| format!("{} x {} of {}", m.rows(), m.cols(), m.ty())).collect();
+            let types: Vec<String> =
+                matrices.iter().map(|m| format!("{} x {} of {}", m.rows(), m.cols(), m.ty())).collect();
             return Some(format!("{} are not two or three alike, or the codes are wide", types.join(", ")));
         }
         let outs = self.products.iter().map(|(m, out)| out_problem(m.rows(), self.tokens, None, *out, m.rows() as u32));

@@ -8,7 +8,7 @@ mod matvec;
 mod tiles;
 
 pub use choice::{FewTokens, half_variant, has_half_tiles};
-pub use codes::{Codes, CodesInput};
+pub use codes::{Codes, CodesInput, CodesPart};
 pub use fused::{Gated, Joined, MOST_FUSED_TOKENS, Residual, are_joinable, are_pair, makes_units};
 pub use halves::Halves;
 pub use matvec::{Input, MatVec};

@@ -2,10 +2,11 @@
 
 use turbo_backend::key_bias::{KeyTurns, SlotBias};
 use turbo_backend::{BLOCK_TOKENS, KvLayer};
-use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::decode::{Around, AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::attention::key_bias::{KeyBiasTables, KeyTurnTables, SlotBiasTable};
 use turbo_gpu::attention::prefill::{self, AttentionPrefill, KeyBiasParts};
 use turbo_gpu::kv::cache::PoolPart;
+use turbo_gpu::matmul::Codes;
 use turbo_gpu::{Buffer, Gpu, GpuError};
 
 use super::Case;
@@ -207,6 +208,21 @@ impl Problem {
         self.call(&on).record_with(&mut recorder, variants)?;
         recorder.submit()?;
         gpu.download(&on.out, 0..on.out.len())
+    }
+
+    /// What the device computes with `variants` and leaves as codes for a product, `wide` ones or not: the values that
+    /// they stand for.
+    ///
+    /// # Errors
+    /// A failing device.
+    pub fn on_gpu_codes(&self, gpu: &Gpu, variants: &Variants, wide: bool) -> Result<Vec<f32>, GpuError> {
+        let on = self.upload(gpu)?;
+        let codes = Codes::new(gpu, on.out.len())?;
+        let mut recorder = gpu.recorder("attention");
+        let around = Around { queries: false, codes: Some(codes.part(wide)) };
+        self.call(&on).record_part(&mut recorder, variants, &around)?;
+        recorder.submit()?;
+        codes.values(gpu, on.out.len(), wide)
     }
 
     /// What the device computes with `variants` of attention_prefill: [row][head_dim_v]. `key_bias` holds parts of the

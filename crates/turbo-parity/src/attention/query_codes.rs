@@ -1,7 +1,7 @@
 //! `attention/query_codes` against its twin.
 
 use turbo_cpu::attention::query_codes::{QueryCodes, query_codes};
-use turbo_gpu::attention::decode as gpu_attention;
+use turbo_gpu::attention::queries as gpu_attention;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_quant::KvType;
 use turbo_wgsl::{Kernel, Variant, attention};
@@ -37,7 +37,7 @@ impl Parity for Codes {
 }
 
 /// Per row: code words, then factors, then whether it is at fault.
-fn of_twin(k_type: KvType, head_dim: usize, query: &[f32]) -> Vec<u32> {
+pub(super) fn of_twin(k_type: KvType, head_dim: usize, query: &[f32]) -> Vec<u32> {
     let blocks = k_type.scale_block_sizes(head_dim).len();
     let mut out = Vec::new();
     for head in query.chunks_exact(head_dim) {
