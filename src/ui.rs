@@ -34,9 +34,8 @@ pub(crate) fn bytes_progress(what: &'static str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let template = "{msg:>12} [{bar:40}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
-    let style = ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ");
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
     ProgressBar::new(1).with_style(style).with_message(what)
 }
 

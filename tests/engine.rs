@@ -3,12 +3,12 @@
 use std::sync::{Arc, mpsc};
 
 use turbo_cpu::CpuBackend;
+use turbo_gguf::GgufFile;
 use turbo_gpu::{Adapter, GpuBackend, GpuOptions, usable_adapters};
 use turbo_runtime::sampling::argmax;
-use turbo_gguf::GgufFile;
 use turbo_runtime::{
-    Backend, Context, ContextOptions, Event, GenerateRequest, KvTypes, LogitsFor, Model, Runtime, SamplingParams, Sequence,
-    SequenceInput,
+    Backend, Context, ContextOptions, Event, GenerateRequest, KvTypes, LogitsFor, Model, Runtime, SamplingParams,
+    Sequence, SequenceInput,
 };
 use turbo_testkit::{gpus_found, nmse, shared, workspace};
 

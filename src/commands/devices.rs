@@ -271,10 +271,7 @@ mod tests {
         );
         assert!(notes(&gpus[..2], "cpu")[2].contains("run on 1 unless"), "a software one where there is nothing else");
         assert_eq!(notes(&gpus[..1], "cpu")[2], "no GPU can be used: parity and bench-kernels need one");
-        assert_eq!(
-            automatic(Ok(Automatic::Cpu { reason: "no GPU was found".into() })),
-            "cpu (no GPU was found)"
-        );
+        assert_eq!(automatic(Ok(Automatic::Cpu { reason: "no GPU was found".into() })), "cpu (no GPU was found)");
     }
 
     #[test]

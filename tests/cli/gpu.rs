@@ -42,7 +42,9 @@ fn devices_shows_what_was_decided_for_every_gpu() {
     }
     for gpu in &gpus {
         assert!(table.contains(name(gpu)), "{table}");
-        for field in ["index", "backend", "kind", "driver", "memory", "capabilities", "kernels", "dot4i8", "params", "same_as"] {
+        for field in
+            ["index", "backend", "kind", "driver", "memory", "capabilities", "kernels", "dot4i8", "params", "same_as"]
+        {
             assert!(gpu.get(field).is_some(), "{field} of {gpu}");
         }
         for field in ["f16", "subgroup", "coop_matrix", "timestamps", "max_buffer_bytes", "max_binding_bytes"] {

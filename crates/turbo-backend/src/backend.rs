@@ -157,12 +157,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// A weight that is missing or has no kernel.
-    fn memory_needs(
-        &self,
-        plan: &Plan,
-        file: &GgufFile,
-        kv: &KvPoolSpec,
-    ) -> Result<Option<MemoryNeeds>, BackendError> {
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, kv: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
         let _ = (plan, file, kv);
         Ok(None)
     }

@@ -14,14 +14,15 @@ use crate::adapters::{Adapter, Description};
 use crate::buffer::Dropped;
 use crate::cache::BindGroups;
 use crate::capabilities::{Capabilities, WANTED, check_minimum};
+use crate::device_memory::DeviceMemory;
 use crate::error::GpuError;
 use crate::pipelines::{Pipeline, Pipelines};
-use crate::device_memory::DeviceMemory;
 use crate::ring::Ring;
 use crate::tally::{Kind, Tally};
 
-/// Bytes of the memory blocks that small buffers share: the first ones and the largest.
-const BLOCKS: std::ops::Range<u64> = 16 << 20..64 << 20;
+/// Bytes of the memory blocks that small buffers share: the smallest that wgpu's allocator has. Larger buffers have memory
+/// of their own, of their size; in larger blocks, those of more than half a block would leave the rest of it idle.
+const BLOCKS: std::ops::Range<u64> = 4 << 20..4 << 20;
 
 /// Time that submitted work may take on hardware: a driver that does not say so hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -225,12 +226,7 @@ impl Gpu {
         });
     }
 
-    fn compile_some(
-        &self,
-        variants: &[(&'static Kernel, &'static Variant)],
-        next: &AtomicUsize,
-        done: &AtomicBool,
-    ) {
+    fn compile_some(&self, variants: &[(&'static Kernel, &'static Variant)], next: &AtomicUsize, done: &AtomicBool) {
         while let Some((kernel, variant)) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
             if done.load(Ordering::Relaxed) {
                 return;

@@ -47,7 +47,15 @@ impl Pipelines {
         let supported = device.features().contains(wgpu::Features::PIPELINE_CACHE);
         let file = cache_dir.filter(|_| supported).and_then(|dir| disk::file(dir, info));
         let cache = file.as_deref().map(|file| disk::load(device, file));
-        Self { made: Mutex::default(), making: Mutex::default(), checked, ring_layout, cache, file, grown: AtomicBool::new(false) }
+        Self {
+            made: Mutex::default(),
+            making: Mutex::default(),
+            checked,
+            ring_layout,
+            cache,
+            file,
+            grown: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn get(

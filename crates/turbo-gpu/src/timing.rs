@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use wgpu::{BufferUsages, QuerySet, QueryType};
 
+use crate::buffer::ReadBack;
 use crate::capabilities::Timestamps;
 use crate::error::GpuError;
-use crate::buffer::ReadBack;
 use crate::gpu::Gpu;
 use crate::tally::Kind;
 

@@ -180,7 +180,7 @@ impl Context {
     ) -> Result<(), RuntimeError> {
         let n_vocab = self.model.plan.n_vocab;
         let max = match wanted {
-            LogitsFor::All => self.max_batch_tokens().min((16 << 20) / n_vocab).max(1),
+            LogitsFor::All => self.max_batch_tokens().min((8 << 20) / n_vocab).max(1),
             LogitsFor::None | LogitsFor::Last => self.max_batch_tokens(),
         };
         let mut logits = Vec::new();

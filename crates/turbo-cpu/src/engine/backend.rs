@@ -62,12 +62,7 @@ impl Backend for CpuBackend {
         matmul::supports(ty)
     }
 
-    fn memory_needs(
-        &self,
-        plan: &Plan,
-        file: &GgufFile,
-        _: &KvPoolSpec,
-    ) -> Result<Option<MemoryNeeds>, BackendError> {
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, _: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
         // Activations, their codes, and some rows of logits.
         let working = (4 * super::max_batch(plan) * super::width(plan) * 2 + 4 * LOGITS_ROWS * plan.n_vocab) as u64;
         Ok(Some(MemoryNeeds { weights: 0, mapped: file.file_bytes(), working }))

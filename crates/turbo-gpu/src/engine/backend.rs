@@ -51,12 +51,7 @@ impl Backend for GpuBackend {
         Layout::of(ty).is_some()
     }
 
-    fn memory_needs(
-        &self,
-        plan: &Plan,
-        file: &GgufFile,
-        kv: &KvPoolSpec,
-    ) -> Result<Option<MemoryNeeds>, BackendError> {
+    fn memory_needs(&self, plan: &Plan, file: &GgufFile, kv: &KvPoolSpec) -> Result<Option<MemoryNeeds>, BackendError> {
         needs::memory_needs(&self.gpu, plan, file, kv).map(Some)
     }
 

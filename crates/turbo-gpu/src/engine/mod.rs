@@ -37,7 +37,7 @@ use weights::Weights;
 const MAX_BATCH: usize = 512;
 
 /// Values of logits that there is room for in a batch, but rows for so many tokens at least.
-const MOST_LOGITS: usize = 16 << 20;
+const MOST_LOGITS: usize = 8 << 20;
 const FEWEST_LOGITS: usize = 32;
 
 /// Most memory that key biases are worked out in.
@@ -137,7 +137,8 @@ impl GpuEngine {
 
     /// Memory for a pool.
     fn new_pool(&mut self, spec: &KvPoolSpec) -> Result<PoolId, BackendError> {
-        let pool = counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
+        let pool =
+            counting(Kind::Kv, || Pool::new(&self.gpu, spec)).map_err(|error| backend_error(&self.gpu, error))?;
         let id = PoolId(self.next_pool);
         self.next_pool += 1;
         self.pools.insert(id, pool);
