@@ -169,6 +169,11 @@ impl Gpu {
         }
     }
 
+    /// Lets the peak of [`Gpu::memory_use`] begin again with what is taken now.
+    pub fn restart_peak(&self) {
+        self.tally.restart_peak();
+    }
+
     /// The first of `names` among the variants of `kernel` that this device can run.
     ///
     /// # Errors
