@@ -36,7 +36,11 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         // Those whose answers it broke off were told; nobody is served any more.
         match runtime.stopped() {
             None => Ok(()),
-            Some(reason) => bail!("the engine has stopped: {reason}"),
+            Some(reason) => {
+                // A driver that hangs would keep us.
+                std::mem::forget(device);
+                bail!("the engine has stopped: {reason}")
+            }
         }
     })
 }

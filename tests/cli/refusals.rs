@@ -65,9 +65,17 @@ fn an_unknown_kv_type_lists_the_valid_ones() {
 
 #[test]
 fn a_context_that_does_not_fit_says_what_would() {
-    let error = refused(&["run", "-p", "x", "-c", "99999999999"]);
-    assert!(error.contains("a context of 99999999999 tokens needs 781250000 MiB of f16/f16 KV cache"), "{error}");
-    assert!(error.contains("the largest context that fits is"), "{error}");
+    let error = refused(&["run", "-p", "x", "-c", "99999999999", "--device", "cpu"]);
+    let start =
+        "error: tiny-qwen3-34m.q4_k_m with a context of 99999999999 tokens does not fit in the memory of cpu:\n";
+    assert!(error.starts_with(start), "{error}");
+    for row in ["  weights ", "  KV cache f16/f16 ", "762939.45 GiB", "  working memory ", "  total ", "  free "] {
+        assert!(error.contains(row), "{row}: {error}");
+    }
+    assert!(
+        error.contains("the largest context that fits is") && error.contains("; with a smaller KV type"),
+        "{error}"
+    );
     let error = refused(&["run", "-p", "x", "-c", "0"]);
     assert_eq!(error, "error: a context of 0 tokens holds nothing: give -c a positive number of tokens\n");
 }

@@ -303,7 +303,7 @@ pub enum Automatic {
     /// This GPU.
     Gpu {
         /// The GPU.
-        adapter: Adapter,
+        adapter: Box<Adapter>,
         /// Why, in a few words.
         reason: String,
     },
@@ -322,7 +322,7 @@ pub enum Automatic {
 pub fn automatic() -> Result<Automatic, GpuError> {
     if let Some(name) = adapter_variable() {
         let reason = format!("{ADAPTER_VARIABLE} names it");
-        return find(&name).map(|adapter| Automatic::Gpu { adapter, reason });
+        return find(&name).map(|adapter| Automatic::Gpu { adapter: Box::new(adapter), reason });
     }
     let mut adapters = Vec::new();
     enumerate(Backends::all() - Backends::GL, &mut adapters);
@@ -334,7 +334,7 @@ pub fn automatic() -> Result<Automatic, GpuError> {
     }
     let descriptions: Vec<&Description> = adapters.iter().map(|a| &a.description).collect();
     Ok(match index.and_then(|index| adapters.get(index)) {
-        Some(adapter) => Automatic::Gpu { adapter: adapter.clone(), reason: why_gpu(&descriptions) },
+        Some(adapter) => Automatic::Gpu { adapter: Box::new(adapter.clone()), reason: why_gpu(&descriptions) },
         None => Automatic::Cpu { reason: why_cpu(&descriptions) },
     })
 }

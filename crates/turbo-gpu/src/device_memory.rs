@@ -83,10 +83,7 @@ mod metal {
 #[cfg(windows)]
 mod dx12 {
     use wgpu::hal::api::Dx12;
-    use windows::Win32::Graphics::Dxgi::{
-        DXGI_MEMORY_SEGMENT_GROUP_LOCAL, DXGI_QUERY_VIDEO_MEMORY_INFO, IDXGIAdapter3,
-    };
-    use windows::core::Interface;
+    use windows::Win32::Graphics::Dxgi::DXGI_MEMORY_SEGMENT_GROUP_LOCAL;
 
     use super::DeviceMemory;
 
@@ -94,10 +91,7 @@ mod dx12 {
     pub(super) fn memory(adapter: &wgpu::Adapter) -> Option<DeviceMemory> {
         // SAFETY: the handle is used for a query while the guard keeps it alive, nothing else.
         let adapter = unsafe { adapter.as_hal::<Dx12>() }?;
-        let adapter: IDXGIAdapter3 = adapter.raw_adapter().cast().ok()?;
-        let mut info = DXGI_QUERY_VIDEO_MEMORY_INFO::default();
-        // SAFETY: the pointer is to a structure that lives through the call.
-        unsafe { adapter.QueryVideoMemoryInfo(0, DXGI_MEMORY_SEGMENT_GROUP_LOCAL, &raw mut info) }.ok()?;
+        let info = adapter.raw_adapter().query_video_memory_info(DXGI_MEMORY_SEGMENT_GROUP_LOCAL).ok()?;
         let (total, used) = (info.Budget, info.CurrentUsage);
         Some(DeviceMemory { total, free: Some(total.saturating_sub(used)), used: Some(used) })
     }

@@ -21,8 +21,9 @@ use crate::recorder::Submission;
 use crate::ring::Ring;
 use crate::tally::{Kind, Tally};
 
-/// Bytes of the memory blocks that small buffers share: the first ones and the largest.
-const BLOCKS: std::ops::Range<u64> = 16 << 20..64 << 20;
+/// Bytes of the memory blocks that small buffers share: the smallest that wgpu's allocator has. Larger buffers have memory
+/// of their own, of their size; in larger blocks, those of more than half a block would leave the rest of it idle.
+const BLOCKS: std::ops::Range<u64> = 4 << 20..4 << 20;
 
 /// Time that submitted work may take on hardware: a driver that does not say so hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -167,6 +168,11 @@ impl Gpu {
             peak: self.tally.peak(),
             driver: self.memory().and_then(|memory| memory.used),
         }
+    }
+
+    /// Lets the peak of [`Gpu::memory_use`] begin again with what is taken now.
+    pub fn restart_peak(&self) {
+        self.tally.restart_peak();
     }
 
     /// The first of `names` among the variants of `kernel` that this device can run.

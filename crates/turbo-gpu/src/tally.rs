@@ -68,6 +68,15 @@ impl Tally {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// Forgets what was taken and given back.
+    pub(crate) fn restart_peak(&self) {
+        self.peak.store(self.on_device(), Ordering::Relaxed);
+    }
+
+    fn on_device(&self) -> u64 {
+        [Kind::Working, Kind::Weights, Kind::Kv, Kind::Staging].iter().map(|&kind| self.of(kind)).sum()
+    }
+
     /// Counts `bytes` of this thread's kind until the result is dropped.
     pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Taken {
         self.take_as(KIND.get(), bytes)
@@ -76,8 +85,7 @@ impl Tally {
     /// Counts `bytes` as `kind` until the result is dropped.
     pub(crate) fn take_as(self: &Arc<Self>, kind: Kind, bytes: u64) -> Taken {
         self.now[kind as usize].fetch_add(bytes, Ordering::Relaxed);
-        let device = [Kind::Working, Kind::Weights, Kind::Kv, Kind::Staging].map(|kind| self.of(kind));
-        self.peak.fetch_max(device.iter().sum(), Ordering::Relaxed);
+        self.peak.fetch_max(self.on_device(), Ordering::Relaxed);
         Taken { tally: Arc::clone(self), kind, bytes }
     }
 }
@@ -111,5 +119,7 @@ mod tests {
         drop((weights, values, host));
         assert_eq!([Kind::Weights, Kind::Working, Kind::Host].map(|k| tally.of(k)), [0; 3]);
         assert_eq!(tally.peak(), 115);
+        tally.restart_peak();
+        assert_eq!(tally.peak(), 0);
     }
 }

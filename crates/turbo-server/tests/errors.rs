@@ -247,6 +247,11 @@ async fn failures_of_the_engine() {
     assert_eq!(answer.headers[header::RETRY_AFTER], "5");
     let answer = common::send_to(state, health()).await;
     assert_eq!((answer.status, answer.error().0.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "the engine has stopped"));
+
+    let lost = hello();
+    *lost.lost.lock().expect("lock") = Some("the GPU was lost".into());
+    let answer = common::send_to(turbo_server::AppState::new(lost), health()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "nobody had to ask for a generation first");
 }
 
 #[tokio::test]

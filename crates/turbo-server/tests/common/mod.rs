@@ -35,6 +35,8 @@ pub struct FakeEngine {
     pub requests: Mutex<Vec<GenerateRequest>>,
     pub cancelled: Arc<Mutex<Vec<u64>>>,
     pub stopped: AtomicBool,
+    /// Says by itself that it has stopped, before anybody asks it for something.
+    pub lost: Mutex<Option<String>>,
     next_id: AtomicU64,
 }
 
@@ -53,6 +55,7 @@ impl FakeEngine {
             requests: Mutex::default(),
             cancelled: Arc::default(),
             stopped: AtomicBool::new(false),
+            lost: Mutex::default(),
             next_id: AtomicU64::new(0),
         })
     }
@@ -122,6 +125,10 @@ impl Engine for FakeEngine {
 
     fn cancel(&self, id: RequestId) {
         self.cancelled.lock().expect("lock").push(id.0);
+    }
+
+    fn stopped(&self) -> Option<String> {
+        self.lost.lock().expect("lock").clone()
     }
 }
 
