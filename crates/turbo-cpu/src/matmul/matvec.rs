@@ -1,7 +1,7 @@
 //! The plain twin of the GPU's products of quantised weights.
 
-use crate::ops::factors;
 use super::{Activations, Forms, Level, WeightRef, matmul_at};
+use crate::ops::factors;
 use crate::pool::ThreadPool;
 
 /// `[tokens][rows]`: `w` times every token of `x`, rounded to 8 bits (`wide`: 16), plus a bias.

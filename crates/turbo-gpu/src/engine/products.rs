@@ -7,9 +7,7 @@ use super::batch::Batch;
 use super::fuse::Op;
 use super::steps::Recording;
 use crate::error::GpuError;
-use crate::matmul::{
-    CodesInput, Gated, Input, Joined, MOST_FUSED_TOKENS, MatVec, Residual, Tiles, TilesInput,
-};
+use crate::matmul::{CodesInput, Gated, Input, Joined, MOST_FUSED_TOKENS, MatVec, Residual, Tiles, TilesInput};
 use crate::recorder::Recorder;
 
 /// What products take in place of a value.
@@ -57,13 +55,17 @@ impl GpuEngine {
             }
             Op::NormCodes(index) => self.norm_codes(recorder, index, now),
             Op::GatedCodes(index) => self.gated_codes(recorder, index, now),
-            Op::ProductAdd { product, to, norm: Some(norm) } if few && !normed(product) => self.residual(recorder, product, to, norm, now),
+            Op::ProductAdd { product, to, norm: Some(norm) } if few && !normed(product) => {
+                self.residual(recorder, product, to, norm, now)
+            }
             Op::ProductAdd { product, to, .. } => self.product(recorder, product, Some(to), now),
             Op::Joined { first, count } if few && !self.wide[first] => self.joined(recorder, first, count, now),
             Op::Joined { first, count } => {
                 (first..first + count).try_for_each(|index| self.product(recorder, index, None, now))
             }
-            Op::Gated { products, act } if few && normed(products[0]) && !self.wide[products[0]] => self.gated(recorder, products, act, now),
+            Op::Gated { products, act } if few && normed(products[0]) && !self.wide[products[0]] => {
+                self.gated(recorder, products, act, now)
+            }
             Op::Gated { products: [gate, up], act } => {
                 self.product(recorder, gate, None, now)?;
                 self.product(recorder, up, None, now)?;
@@ -88,11 +90,7 @@ impl GpuEngine {
     }
 
     /// The norm of step `index`, and its weight.
-    fn normed(
-        &self,
-        recorder: &Recorder<'_>,
-        index: usize,
-    ) -> Result<(Normed, WeightId), GpuError> {
+    fn normed(&self, recorder: &Recorder<'_>, index: usize) -> Result<(Normed, WeightId), GpuError> {
         match self.plan.steps[index] {
             Step::RmsNorm { x, weight, out, eps } => {
                 let wide = self.codes_are_wide(index, out);

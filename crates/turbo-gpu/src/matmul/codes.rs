@@ -49,8 +49,9 @@ impl<'a> CodesInput<'a> {
     /// Why a product of `matrix` cannot take them, if so.
     pub(super) fn problem(&self, matrix: &Matrix, tokens: u32) -> Option<String> {
         let fits = self.codes.fits(tokens as usize * matrix.cols()) && matrix.is_quantised();
-        (!fits)
-            .then(|| format!("codes of another size for {tokens} tokens of {} values of {}", matrix.cols(), matrix.ty()))
+        (!fits).then(|| {
+            format!("codes of another size for {tokens} tokens of {} values of {}", matrix.cols(), matrix.ty())
+        })
     }
 }
 
