@@ -12,17 +12,17 @@ fn pair_sums(first_row: u32, first_token: u32, lane: u32) -> array<f32, (2 * SHA
         raw[R] = raw_unit((first_row + R) * params.row_words, unit);
         raw[SHARED + R] = raw_unit_up((first_row + R) * params.row_words, unit);
 #end
-        var x: array<TokenUnit, TOKENS>;
-#repeat N TOKENS
-        x[N] = token_unit(min(first_token + N, params.tokens - 1u) * params.units + unit);
-        sums[2 * SHARED * TOKENS + N] += x[N].head.w;
-#end
+        var units: array<Unit, 2 * SHARED>;
 #repeat R 2 * SHARED
-        {
-            let u = decoded_unit(raw[R], unit);
-#repeat N TOKENS
-            sums[R * TOKENS + N] += token_dot(u, x[N]);
+        units[R] = decoded_unit(raw[R], unit);
 #end
+#repeat N TOKENS
+        {
+            let x = token_unit(min(first_token + N, params.tokens - 1u) * params.units + unit);
+#repeat R 2 * SHARED
+            sums[R * TOKENS + N] += token_dot(units[R], x);
+#end
+            sums[2 * SHARED * TOKENS + N] += x.head.w;
         }
 #end
     }

@@ -4,7 +4,7 @@
 // LANES lanes share the rows, unit by unit, and read a unit of activations once for all of them. Words: TOKENS, LANES,
 // SHARED, and those of token_unit.wgsl. Units are added in one order whatever TOKENS and SHARED are.
 
-// Row r starts at word first + r * params.row_words; rows behind `last` are that row again.
+// Rows from `first_row` on; those behind `last` are that row again.
 fn row_sums(first_row: u32, last: u32, first_token: u32, lane: u32) -> array<f32, (SHARED + 1) * TOKENS> {
     var sums: array<f32, (SHARED + 1) * TOKENS>;
     for (var unit = lane; unit < params.units; unit += LANES) {
@@ -12,17 +12,17 @@ fn row_sums(first_row: u32, last: u32, first_token: u32, lane: u32) -> array<f32
 #repeat R SHARED
         raw[R] = raw_unit(min(first_row + R, last) * params.row_words, unit);
 #end
-        var x: array<TokenUnit, TOKENS>;
-#repeat N TOKENS
-        x[N] = token_unit(min(first_token + N, params.tokens - 1u) * params.units + unit);
-        sums[SHARED * TOKENS + N] += x[N].head.w;
-#end
+        var units: array<Unit, SHARED>;
 #repeat R SHARED
-        {
-            let u = decoded_unit(raw[R], unit);
-#repeat N TOKENS
-            sums[R * TOKENS + N] += token_dot(u, x[N]);
+        units[R] = decoded_unit(raw[R], unit);
 #end
+#repeat N TOKENS
+        {
+            let x = token_unit(min(first_token + N, params.tokens - 1u) * params.units + unit);
+#repeat R SHARED
+            sums[R * TOKENS + N] += token_dot(units[R], x);
+#end
+            sums[SHARED * TOKENS + N] += x.head.w;
         }
 #end
     }

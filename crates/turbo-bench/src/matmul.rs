@@ -2,7 +2,7 @@
 //! weights.
 
 use turbo_gguf::GgmlType;
-use turbo_gpu::matmul::{Codes, Halves, Input, MatVec, Tiles, TilesInput, half_variant, has_half_tiles};
+use turbo_gpu::matmul::{Codes, Halves, Input, MatVec, Tiles, TilesInput, few_variant, half_variant, has_half_tiles};
 use turbo_gpu::weights::Matrix;
 use turbo_gpu::{Buffer, Gpu, GpuError, Recorder};
 use turbo_parity::Inputs;
@@ -20,6 +20,9 @@ const SHAPES: [(usize, usize); 3] = [(17_408, 5120), (5120, 17_408), (5120, 5120
 
 /// The same where little is to be measured.
 const QUICK_SHAPES: [(usize, usize); 1] = [(128, 256)];
+
+/// Columns of the matrix whose input models round to 16 bits: the second of a feed-forward layer.
+const WIDE_COLS: usize = 17_408;
 
 /// Tokens of the products by `matvec`.
 const FEW: [usize; 4] = [1, 16, 32, 64];
@@ -73,7 +76,7 @@ impl Data {
         let out = gpu.buffer("out", tokens * rows)?;
         let data = Self { matrix, x, codes, halves, out };
         let mut recorder = gpu.recorder("activations");
-        data.codes.record(&mut recorder, data.x.bind(), tokens * cols, cols == 17_408)?;
+        data.codes.record(&mut recorder, data.x.bind(), tokens * cols, cols == WIDE_COLS)?;
         if has_half_tiles(gpu) {
             data.halves.record(&mut recorder, data.x.bind(), (tokens, cols))?;
         }
@@ -83,7 +86,7 @@ impl Data {
 
     fn input(&self) -> Input<'_> {
         if self.matrix.is_quantised() {
-            Input::Codes(self.codes.input(self.matrix.cols() == 17_408))
+            Input::Codes(self.codes.input(self.matrix.cols() == WIDE_COLS))
         } else {
             Input::Float(self.x.bind())
         }
@@ -121,14 +124,11 @@ fn kernel(ty: GgmlType, form: Form) -> &'static Kernel {
 }
 
 /// Name of the variant that is measured.
-fn variant_name(gpu: &Gpu, ty: GgmlType, form: Form, (rows, tokens): (usize, usize)) -> String {
-    match (form, tokens) {
-        (Form::Few, 1) if ty == GgmlType::F16 => format!("{ty},t1"),
-        (Form::Few, 1) => format!("{ty},t1,l32r1"),
-        (Form::Few, _) if ty == GgmlType::F16 => format!("{ty},t8"),
-        (Form::Few, _) => format!("{ty},t8,l32r1"),
-        (Form::Many, _) => ty.to_string(),
-        (Form::Halves, _) => half_variant(gpu, ty, (rows as u32, tokens as u32)).map_or("", |v| v.name).to_owned(),
+fn variant_name(gpu: &Gpu, ty: GgmlType, form: Form, (rows, cols): (usize, usize), tokens: usize) -> String {
+    match form {
+        Form::Few => few_variant(gpu, ty, (rows, cols), tokens as u32).map_or("", |v| v.name).to_owned(),
+        Form::Many => ty.to_string(),
+        Form::Halves => half_variant(gpu, ty, (rows as u32, tokens as u32)).map_or("", |v| v.name).to_owned(),
     }
 }
 
@@ -144,12 +144,8 @@ fn products(
     for (form, tokens) in [(Form::Few, few), (Form::Many, many), (Form::Halves, many)] {
         let kernel = kernel(ty, form);
         for &tokens in tokens {
-            let Some(chosen) = kernel.variant(&variant_name(gpu, ty, form, (rows, tokens))) else { continue };
-            let variants = if form == Form::Halves || form == Form::Few && tokens == 1 {
-                bench.variants(kernel, &if form == Form::Few { format!("{ty},t1") } else { ty.to_string() }, chosen)
-            } else {
-                vec![chosen]
-            };
+            let Some(chosen) = kernel.variant(&variant_name(gpu, ty, form, (rows, cols), tokens)) else { continue };
+            let variants = if form == Form::Halves { bench.variants(kernel, ty.name(), chosen) } else { vec![chosen] };
             let runs = |v: &&'static Variant| gpu.capabilities().unmet(v).is_none();
             wanted.extend(variants.into_iter().filter(runs).map(|variant| (form, variant, tokens)));
         }

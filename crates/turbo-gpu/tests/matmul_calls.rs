@@ -50,7 +50,7 @@ fn products_that_do_not_fit_are_refused() {
         out_row: 2,
     };
     let message = few.record(&mut gpu.recorder("refused")).unwrap_err().to_string();
-    assert_eq!(message, "kernel matvec[q8_0,t4]: 2 rows of 2 values do not fit 320 bytes");
+    assert_eq!(message, "kernel matvec[q8_0,t4,l32]: 2 rows of 2 values do not fit 320 bytes");
 }
 
 #[test]

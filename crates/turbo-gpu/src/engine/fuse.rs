@@ -33,8 +33,8 @@ pub(super) enum Op {
 pub(super) trait Matrices {
     /// Whether products of a weight take codes.
     fn is_quantised(&self, id: WeightId) -> bool;
-    /// Whether the results of its products are whole units of codes.
-    fn makes_units(&self, id: WeightId) -> bool;
+    /// Whether its products had better be added to the residual stream and become codes at once.
+    fn suits_residual(&self, id: WeightId) -> bool;
     /// Whether one kernel can do the products of gate and up.
     fn are_pair(&self, gate: WeightId, up: WeightId) -> bool;
     /// Whether one kernel can do the products of these.
@@ -122,7 +122,7 @@ fn norm_behind(plan: &Plan, index: usize, x: ValueId, matrices: &impl Matrices) 
     let selects = matches!(plan.steps.get(index + 2), Some(&Step::SelectLogits { x: kept }) if kept == x);
     let norm = index + 2 + usize::from(selects);
     let reads = plan.steps.get(norm).is_some_and(|step| step.reads(x));
-    let suits = matrices.makes_units(weight) && plan.weight(weight).rows == plan.width(x);
+    let suits = matrices.suits_residual(weight) && plan.weight(weight).rows == plan.width(x);
     (reads && suits && is_norm_codes(plan, norm, matrices)).then_some(norm)
 }
 
@@ -286,7 +286,7 @@ mod tests {
             id.0 == 2 || id.0 >= 4
         }
 
-        fn makes_units(&self, id: WeightId) -> bool {
+        fn suits_residual(&self, id: WeightId) -> bool {
             self.is_quantised(id)
         }
 

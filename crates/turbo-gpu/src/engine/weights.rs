@@ -1,5 +1,7 @@
 //! The weights of a plan on the device: matrices repacked, vectors in f32.
 
+use std::sync::Arc;
+
 use turbo_backend::BackendError;
 use turbo_backend::plan::{Plan, Step, Weight, WeightId};
 use turbo_gguf::{GgmlType, GgufFile, TensorInfo};
@@ -9,7 +11,7 @@ use super::fuse::Matrices;
 use crate::buffer::Buffer;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::matmul::{are_joinable, are_pair, makes_units};
+use crate::matmul::{are_joinable, are_pair, suits_residual};
 use crate::weights::{Layout, Matrix};
 
 /// A weight on the device.
@@ -21,6 +23,7 @@ enum Loaded {
 /// All weights of a plan.
 pub(super) struct Weights {
     loaded: Vec<Loaded>,
+    gpu: Arc<Gpu>,
 }
 
 impl Weights {
@@ -28,7 +31,7 @@ impl Weights {
     ///
     /// # Errors
     /// A tensor that is missing or has a type without a kernel, too little memory, a failing device.
-    pub(super) fn allocate(gpu: &Gpu, plan: &Plan, file: &GgufFile) -> Result<Self, BackendError> {
+    pub(super) fn allocate(gpu: &Arc<Gpu>, plan: &Plan, file: &GgufFile) -> Result<Self, BackendError> {
         let tensors = plan.weights.iter().map(|weight| find(gpu, file, weight)).collect::<Result<Vec<_>, _>>()?;
         let one = |(weight, (ty, tensor)): (&Weight, (GgmlType, &TensorInfo))| {
             let loaded = if weight.rows > 1 {
@@ -39,7 +42,8 @@ impl Weights {
             };
             loaded.map_err(|error| backend_error(gpu, error))
         };
-        Ok(Self { loaded: plan.weights.iter().zip(tensors).map(one).collect::<Result<_, _>>()? })
+        let loaded = plan.weights.iter().zip(tensors).map(one).collect::<Result<_, _>>()?;
+        Ok(Self { loaded, gpu: Arc::clone(gpu) })
     }
 
     /// Fills the matrices from `file`; `progress` is told bytes done and in all.
@@ -116,8 +120,8 @@ impl Matrices for Weights {
         self.quantised(id).is_some()
     }
 
-    fn makes_units(&self, id: WeightId) -> bool {
-        self.quantised(id).is_some_and(makes_units)
+    fn suits_residual(&self, id: WeightId) -> bool {
+        self.quantised(id).is_some_and(|matrix| suits_residual(&self.gpu, matrix))
     }
 
     fn are_pair(&self, gate: WeightId, up: WeightId) -> bool {
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn a_type_without_a_kernel_is_refused_with_the_tensor() {
         let Some(adapter) = turbo_testkit::gpus_found(crate::usable_adapters()).into_iter().next() else { return };
-        let gpu = Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens");
+        let gpu = Arc::new(Gpu::open(&adapter, &GpuOptions::default()).expect("the adapter opens"));
         // 18 is iq3_xxs: 98 bytes for 256 values.
         let file = GgufBuilder::new(3).tensor("blk.0.ffn_up.weight", &[256, 2], 18, &[0; 196]).build();
         let file = GgufFile::from_static("tiny.gguf", file.leak()).expect("a valid file");

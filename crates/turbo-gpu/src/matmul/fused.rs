@@ -6,7 +6,7 @@ use turbo_wgsl::params::{FusedParams, JoinedParams};
 use turbo_wgsl::{Variant, matmul};
 
 use super::codes::{Codes, CodesInput};
-use super::matvec::{out_problem, rows_of, tokens_of};
+use super::matvec::{out_problem, tokens_of, tokens_of_workgroup};
 use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -16,15 +16,29 @@ use crate::weights::{Matrix, MatrixPart, UNIT};
 /// Most tokens that these products are for.
 pub const MOST_FUSED_TOKENS: u32 = 8;
 
+/// Rows of a workgroup of `matmul/matvec_joined`.
+const JOINED_ROWS: u32 = 8;
+
+/// Most columns of a matrix for which [`Residual`] is faster than a product and then its codes: its workgroups have 32 rows,
+/// and with long rows and few of them a GPU waits for those that have the most.
+const MOST_RESIDUAL_COLS: usize = 8192;
+
 /// The name of a variant for `tokens` tokens.
 fn name(matrix: &Matrix, kind: &str, tokens: u32) -> String {
-    format!("{}{kind},t{},l32r2", matrix.ty(), if tokens <= 1 { 1 } else { 4 })
+    format!("{}{kind},t{}", matrix.ty(), tokens_of_workgroup(tokens))
 }
 
 /// Whether the results of `matrix` are whole units of codes, in every binding.
 pub fn makes_units(matrix: &Matrix) -> bool {
     let whole = |part: MatrixPart<'_>| (part.rows as usize | part.first_row as usize).is_multiple_of(UNIT);
     matrix.is_quantised() && matrix.parts().all(whole)
+}
+
+/// Whether [`Residual`] takes `matrix` on `gpu`, and is the faster way.
+pub fn suits_residual(gpu: &Gpu, matrix: &Matrix) -> bool {
+    let runs = |variant| gpu.capabilities().unmet(variant).is_none();
+    let variants = &matmul::matvec_residual::KERNEL.variants;
+    makes_units(matrix) && matrix.cols() <= MOST_RESIDUAL_COLS && variants.first().is_some_and(runs)
 }
 
 /// Whether [`Gated`] takes these matrices.
@@ -118,7 +132,7 @@ impl Joined<'_> {
             normed: self.input.norm.is_some().into(),
             eps: self.input.norm.unwrap_or(0.0),
         };
-        let groups: u32 = rows.iter().map(|rows| rows.div_ceil(rows_of(variant))).sum();
+        let groups: u32 = rows.iter().map(|rows| rows.div_ceil(JOINED_ROWS)).sum();
         let grid = Grid::linear(self.tokens.div_ceil(tokens_of(variant)) * groups);
         recorder.dispatch(variant, bindings, &params, grid)
     }

@@ -1,5 +1,6 @@
 //! Products for few tokens: `wgsl/kernels/matmul/matvec.wgsl` and `matvec_float.wgsl`.
 
+use turbo_gguf::GgmlType;
 use turbo_wgsl::params::{FloatProductParams, ProductParams};
 use turbo_wgsl::{Variant, matmul};
 
@@ -8,7 +9,7 @@ use crate::buffer::Bind;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::recorder::{Grid, Recorder};
-use crate::weights::{Matrix, MatrixPart};
+use crate::weights::{Matrix, MatrixPart, UNIT};
 
 /// What a matrix is multiplied with.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +40,8 @@ pub struct MatVec<'a> {
 }
 
 /// Tokens of a workgroup that suit `tokens` tokens.
-fn tokens_of_workgroup(tokens: u32) -> u32 {
-    match tokens {
-        0 | 1 => 1,
-        2..=4 => 4,
-        _ => 8,
-    }
+pub(super) fn tokens_of_workgroup(tokens: u32) -> u32 {
+    if tokens <= 1 { 1 } else { 4 }
 }
 
 /// A number in the name of a variant, behind this letter.
@@ -57,11 +54,37 @@ pub(super) fn tokens_of(variant: &Variant) -> u32 {
     number(variant, 't').unwrap_or(1)
 }
 
-/// Rows of a workgroup of `variant`.
-pub(super) fn rows_of(variant: &Variant) -> u32 {
-    let shape = variant.name.split(',').filter_map(|o| o.strip_prefix('l')?.split_once('r'));
-    let (lanes, shared) = shape.filter_map(|(l, r)| Some((l.parse().ok()?, r.parse().ok()?))).next().unwrap_or((32, 1));
-    variant.workgroup_size[0] / lanes * shared
+/// Rows of a workgroup of `variant`, of `matmul/matvec` or `matmul/matvec_float`: 128 invocations do four rows each with
+/// quantised weights, one with floats.
+fn rows_of(variant: &Variant) -> u32 {
+    number(variant, 'l').map_or(4, |lanes| 4 * 128 / lanes)
+}
+
+/// Invocations that keep a large GPU busy.
+const ENOUGH_INVOCATIONS: usize = 128 << 10;
+
+/// Lanes of a row that suit a quantised matrix of so many rows and columns: they decide the order of sums, so they are the
+/// same for any number of tokens.
+fn lanes_of((rows, cols): (usize, usize)) -> u32 {
+    // Every lane needs a few units, or many have one less than others.
+    match (4 * ENOUGH_INVOCATIONS / rows.max(1), cols / UNIT) {
+        (96.., 256..) => 128,
+        (48.., 128..) => 64,
+        _ => 32,
+    }
+}
+
+/// The variant for `tokens` tokens and a matrix of this type, rows and columns.
+///
+/// # Errors
+/// There is no kernel for the type.
+pub fn few_variant(gpu: &Gpu, ty: GgmlType, shape: (usize, usize), tokens: u32) -> Result<&'static Variant, GpuError> {
+    if matches!(ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16) {
+        let tokens = if tokens > 4 { 8 } else { tokens_of_workgroup(tokens) };
+        return gpu.pick(&matmul::matvec_float::KERNEL, &[&format!("{ty},t{tokens}")]);
+    }
+    let name = format!("{ty},t{},l{}", tokens_of_workgroup(tokens), lanes_of(shape));
+    gpu.pick(&matmul::matvec::KERNEL, &[&name])
 }
 
 impl MatVec<'_> {
@@ -79,12 +102,8 @@ impl MatVec<'_> {
     /// # Errors
     /// There is no kernel for the type.
     pub fn variant(&self, gpu: &Gpu) -> Result<&'static Variant, GpuError> {
-        let kernel = match self.input {
-            Input::Codes(..) => &matmul::matvec::KERNEL,
-            Input::Float(_) => &matmul::matvec_float::KERNEL,
-        };
-        let tuned = if matches!(self.input, Input::Codes(_)) { ",l32r1" } else { "" };
-        gpu.pick(kernel, &[&format!("{},t{}{tuned}", self.matrix.ty(), tokens_of_workgroup(self.tokens))])
+        let shape = (self.matrix.rows(), self.matrix.cols());
+        few_variant(gpu, self.matrix.ty(), shape, self.tokens)
     }
 
     /// Like [`MatVec::record`], with this variant.

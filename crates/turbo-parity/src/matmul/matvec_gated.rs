@@ -17,6 +17,11 @@ impl Parity for MatVecGated {
         &turbo_wgsl::matmul::matvec_gated::KERNEL
     }
 
+    fn is_extra(&self, variant: &Variant) -> bool {
+        // The activation is the same for all types.
+        !variant.name.starts_with("q4_K") && variant.name.contains("gelu")
+    }
+
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let activation = if variant.name.contains("silu") { Activation::Silu } else { Activation::GeluTanh };
         for few in Few::all(gpu, variant, effort) {
