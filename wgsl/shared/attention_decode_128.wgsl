@@ -6,22 +6,27 @@
 
 #if V_TYPE == 0
 #define V_WORDS 32u
+#define V_SECTORS 8
 #define V_BLOCKS 4
 #endif
 #if V_TYPE == 1
 #define V_WORDS 16u
+#define V_SECTORS 4
 #define V_BLOCKS 4
 #endif
 #if V_TYPE == 2
 #define V_WORDS 8u
+#define V_SECTORS 2
 #define V_BLOCKS 1
 #endif
 #if V_TYPE == 3
 #define V_WORDS 12u
+#define V_SECTORS 3
 #define V_BLOCKS 1
 #endif
 #if V_TYPE == 4
 #define V_WORDS 16u
+#define V_SECTORS 4
 #define V_BLOCKS 1
 #endif
 
@@ -110,19 +115,25 @@ fn main(
         let block = tables[sequence.table + min(chunk * 4u + tile, last / TILE)];
         let k_unit = (block * params.k_block + params.k_first + work.kv_head * params.k_unit) / 4u;
         let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
-        // Read before they are needed.
-        let key_words = read_keys(k_unit, lane);
-        let scale_words = value_scale_words(v_unit, lane);
-        let first_codes = value_codes(v_unit, lane);
+        // Read before they are needed: the loops over them would wait for one part after the other.
+        let touched = touch_keys(k_unit, lane) ^ touch_values(v_unit, lane);
+        let key_scales = key_scale_words(k_unit, 0u, lane);
+        let value_scales = value_scale_words(v_unit, lane);
         // Queries are there, and the chunk before is done with workgroup memory.
         workgroupBarrier();
         let position = (chunk * 4u + tile) * TILE;
         let place = (chunk - work.seen_chunk) * CHUNK + tile * TILE + lane;
-        let scores = with_key_bias(key_scores(key_words, k_unit, lane), place);
+        let scores = with_key_bias(key_scores(key_scales, k_unit, lane), place);
+        // Never, but without it what is touched would not be read.
+        if params.zero != 0u && touched == 1u {
+            scratch[0].x = touched;
+        }
         let powers = powers_of(scores, vec2<u32>(position, position + 32u) + lane, sees_whole(sequence, position));
-        weigh_keys(powers, scale_words, t, subgroup_size);
+        weigh_keys(powers, value_scales, t, subgroup_size);
         workgroupBarrier();
-        let sums = sum_values(first_codes, v_unit, tile, lane);
+        // None of a tile behind the last key.
+        let keys = max(last + 1u, position) - position;
+        let sums = sum_values(v_unit, tile, keys, lane);
         workgroupBarrier();
 #repeat R ROWS
         scratch[(tile * ROWS + R) * 32u + lane] = bitcast<vec4<u32>>(sums.row[R]);

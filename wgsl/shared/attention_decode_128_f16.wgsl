@@ -42,7 +42,8 @@ const PARTIAL_VECTORS = 33u;
 
 // Scores, then weights: of four keys and row. Then value sums: of tile, two rows and lane. Few bytes: a multiprocessor
 // runs as many workgroups as its memory has room for.
-var<workgroup> scratch: array<vec4<f32>, ROWS * 64>;
+const SCRATCH = max(ROWS * 64, 256);
+var<workgroup> scratch: array<vec4<f32>, SCRATCH>;
 // Of every row and tile: largest exponent, sum of the mantissas.
 var<workgroup> exponents: array<i32, ROWS * 4>;
 var<workgroup> mantissas: array<u32, ROWS * 4>;
@@ -85,13 +86,13 @@ fn sum_lanes(x: vec4<f32>, lane: u32) -> f32 {
     return half + subgroupShuffleXor(half, 8u);
 }
 
-// Scores of the tile whose K unit starts at vector `unit`, to workgroup memory.
-fn score_keys(q: Queries, unit: u32, tile: u32, lane: u32) {
+// Scores of the first `keys` keys of the tile whose K unit starts at vector `unit`, to workgroup memory.
+fn score_keys(q: Queries, unit: u32, tile: u32, keys: u32, lane: u32) {
     let first = (lane / 16u) * 32u;
     let at = unit + first * 16u + (lane & 15u);
     let place = (tile * 16u + first / 4u) * ROWS;
     let component = 2u * (lane & 1u) + ((lane >> 1u) & 1u);
-    for (var key = 0u; key < 32u; key += 4u) {
+    for (var key = 0u; key < min(keys, 32u); key += 4u) {
         let a = k_pool[at + key * 16u];
         let b = k_pool[at + key * 16u + 16u];
         let c = k_pool[at + key * 16u + 32u];
@@ -168,12 +169,12 @@ struct Sums {
     row: array<vec4<f32>, ROWS + 1>,
 }
 
-// Sums of the lane's four values over the keys of a tile; `unit` in vectors of two words.
-fn sum_values(unit: u32, tile: u32, lane: u32) -> Sums {
+// Sums of the lane's four values over the first `keys` keys of a tile; `unit` in vectors of two words.
+fn sum_values(unit: u32, tile: u32, keys: u32, lane: u32) -> Sums {
     var sums: Sums;
     let at = unit + lane;
     var next = array<vec2<u32>, 4>(v_pool[at], v_pool[at + 32u], v_pool[at + 64u], v_pool[at + 96u]);
-    for (var four = 0u; four < 16u; four++) {
+    for (var four = 0u; four < min((keys + 3u) / 4u, 16u); four++) {
         let words = next;
         // Read ahead, so that other keys' work hides the wait.
         let ahead = at + min(four + 1u, 15u) * 128u;
@@ -276,13 +277,16 @@ fn main(
         let block = tables[sequence.table + min(chunk * 4u + tile, last / TILE)];
         let k_unit = block * params.k_block + params.k_first + work.kv_head * params.k_unit;
         let v_unit = block * params.v_block + params.v_first + work.kv_head * params.v_unit;
-        score_keys(q, k_unit / 4u, tile, lane);
+        // None of a tile behind the last key.
+        let position = (chunk * 4u + tile) * TILE;
+        let keys = max(last + 1u, position) - position;
+        score_keys(q, k_unit / 4u, tile, keys, lane);
         workgroupBarrier();
         let own = with_key_bias(own_scores(tile, lane), (chunk - work.seen_chunk) * CHUNK + tile * TILE + lane);
         workgroupBarrier();
-        weigh_keys(own, (chunk * 4u + tile) * TILE + lane, tile, lane);
+        weigh_keys(own, position + lane, tile, lane);
         workgroupBarrier();
-        let sums = sum_values(v_unit / 2u, tile, lane);
+        let sums = sum_values(v_unit / 2u, tile, keys, lane);
 #repeat P ROW_PAIRS
         workgroupBarrier();
         scratch[tile * 64u + lane] = sums.row[P * 2];

@@ -68,40 +68,28 @@ fn load_queries(sequence: Sequence, work: Work, t: u32) {
     }
 }
 
-// What a lane reads of its two keys: the words that their scales are in, and their codes (of q8_0 as they are needed).
-struct KeyWords {
-    scales: array<vec2<u32>, K_BLOCKS>,
-#if K_TYPE != 0
-    near: array<vec4<u32>, K_VECTORS>,
-    far: array<vec4<u32>, K_VECTORS>,
-#endif
+// The words that the scales of a lane's two keys are in, for a scale block; `unit` is the first vector of the tile.
+fn key_scale_words(unit: u32, block: u32, lane: u32) -> vec2<u32> {
+    let at = unit + TILE * K_VECTORS + block * 8u + lane / 8u;
+    return vec2<u32>(k_pool[at][(lane / 2u) & 3u], k_pool[at + 4u][(lane / 2u) & 3u]);
 }
 
-// `unit`: the first vector of the tile.
-fn read_keys(unit: u32, lane: u32) -> KeyWords {
-    var words: KeyWords;
-#if K_TYPE != 0
-#repeat I K_VECTORS
-    words.near[I] = k_pool[unit + lane * K_VECTORS + I];
-    words.far[I] = k_pool[unit + (lane + 32u) * K_VECTORS + I];
+// Reads a word of every 32 bytes of the tile's codes and scales, so that they are near when they are needed.
+fn touch_keys(unit: u32, lane: u32) -> u32 {
+    var x = key_scale_words(unit, lane % K_BLOCKS, lane).x;
+#repeat J K_VECTORS
+    x ^= k_pool[unit + (lane + 32u * J) * 2u].x;
 #end
-#endif
-#repeat B K_BLOCKS
-    {
-        let at = unit + TILE * K_VECTORS + B * 8u + lane / 8u;
-        words.scales[B] = vec2<u32>(k_pool[at][(lane / 2u) & 3u], k_pool[at + 4u][(lane / 2u) & 3u]);
-    }
-#end
-    return words;
+    return x;
 }
 
 #if K_TYPE != 0
-// Codes of values 32 `batch` .. of a key, in nibbles.
-fn key_codes(key: array<vec4<u32>, K_VECTORS>, batch: u32) -> vec4<u32> {
+// Codes of values 32 `batch` .. of the key whose first vector is `at`, in nibbles.
+fn key_codes(at: u32, batch: u32) -> vec4<u32> {
 #if K_VECTORS == 4
-    return key[batch];
+    return k_pool[at + batch];
 #else
-    let words = key[batch / 2u];
+    let words = k_pool[at + batch / 2u];
     let w = select(words.xy, words.zw, (batch & 1u) != 0u);
     let low = vec4<u32>(
         spread_pairs(w.x & 0xffffu),
@@ -110,7 +98,7 @@ fn key_codes(key: array<vec4<u32>, K_VECTORS>, batch: u32) -> vec4<u32> {
         spread_pairs(w.y >> 16u),
     );
 #if K_TYPE == 3
-    let high = key[2][batch];
+    let high = k_pool[at + 2u][batch];
     return low | vec4<u32>(
         spread_bits(high & 0xffu),
         spread_bits((high >> 8u) & 0xffu),
@@ -133,49 +121,48 @@ fn add_dot(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
 }
 
 // Q16 log2 scores of keys `lane` and `lane + 32` of the tile that starts at vector `unit`.
-fn key_scores(words: KeyWords, unit: u32, lane: u32) -> Scores {
+// A loop, not copies of its body: between two layers of a model a GPU forgets the code, and has to read all of it again.
+fn key_scores(first_scales: vec2<u32>, unit: u32, lane: u32) -> Scores {
     var scores: Scores;
     var sums: array<vec2<i32>, ROWS>;
-#repeat B 4
-    {
+    let near = unit + lane * K_VECTORS;
+    let far = near + 32u * K_VECTORS;
+    for (var batch = 0u; batch < 4u; batch++) {
 #if K_TYPE == 0
-#repeat H 2
-        {
-            let a = k_pool[unit + lane * K_VECTORS + B * 2u + H];
-            let b = k_pool[unit + (lane + 32u) * K_VECTORS + B * 2u + H];
+        for (var half = 2u * batch; half < 2u * batch + 2u; half++) {
+            let a = k_pool[near + half];
+            let b = k_pool[far + half];
 #repeat R ROWS
             {
-                let first = query_codes[((B * 2 + H) * ROWS + R) * 2];
-                let second = query_codes[((B * 2 + H) * ROWS + R) * 2 + 1];
+                let first = query_codes[(half * ROWS + R) * 2u];
+                let second = query_codes[(half * ROWS + R) * 2u + 1u];
                 let high = vec2<i32>(add_dot(0, a, first), add_dot(0, b, first));
                 sums[R] = 255 * high + vec2<i32>(add_dot(sums[R].x, a, second), add_dot(sums[R].y, b, second));
             }
 #end
         }
-#end
 #else
-        let a = k_levels(key_codes(words.near, B), 128u);
-        let b = k_levels(key_codes(words.far, B), 128u);
+        let a = k_levels(key_codes(near, batch), 128u);
+        let b = k_levels(key_codes(far, batch), 128u);
+        let a_low = vec4<u32>(a.even.x, a.odd.x, a.even.y, a.odd.y);
+        let a_high = vec4<u32>(a.even.z, a.odd.z, a.even.w, a.odd.w);
+        let b_low = vec4<u32>(b.even.x, b.odd.x, b.even.y, b.odd.y);
+        let b_high = vec4<u32>(b.even.z, b.odd.z, b.even.w, b.odd.w);
 #repeat R ROWS
         {
-            let q = query_codes[B * 2 * ROWS + R];
-            let p = query_codes[(B * 2 + 1) * ROWS + R];
-            let a_low = vec4<u32>(a.even.x, a.odd.x, a.even.y, a.odd.y);
-            let a_high = vec4<u32>(a.even.z, a.odd.z, a.even.w, a.odd.w);
-            let b_low = vec4<u32>(b.even.x, b.odd.x, b.even.y, b.odd.y);
-            let b_high = vec4<u32>(b.even.z, b.odd.z, b.even.w, b.odd.w);
+            let q = query_codes[batch * 2u * ROWS + R];
+            let p = query_codes[(batch * 2u + 1u) * ROWS + R];
             sums[R].x = add_dot(add_dot(sums[R].x, a_low, q), a_high, p);
             sums[R].y = add_dot(add_dot(sums[R].y, b_low, q), b_high, p);
         }
 #end
 #endif
 #if K_BLOCKS == 4
-        add_scores(&scores, &sums, words.scales[B], B, lane);
+        add_scores(&scores, &sums, key_scale_words(unit, batch, lane), batch, lane);
 #endif
     }
-#end
 #if K_BLOCKS == 1
-    add_scores(&scores, &sums, words.scales[0], 0u, lane);
+    add_scores(&scores, &sums, first_scales, 0u, lane);
 #endif
     return scores;
 }

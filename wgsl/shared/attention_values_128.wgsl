@@ -138,20 +138,26 @@ struct Sums {
     row: array<vec4<i32>, ROWS>,
 }
 
-// Sums of the lane's four values over the keys of a tile.
-fn sum_values(first_codes: EightCodes, v_unit: u32, tile: u32, lane: u32) -> Sums {
+// Reads a word of every 32 bytes of the tile's codes, so that they are near when they are needed.
+fn touch_values(v_unit: u32, lane: u32) -> u32 {
+    var x = 0u;
+#repeat J V_SECTORS
+    x ^= v_pool[v_unit + (lane + 32u * J) * 8u];
+#end
+    return x;
+}
+
+// Sums of the lane's four values over the first `keys` keys of a tile.
+fn sum_values(v_unit: u32, tile: u32, keys: u32, lane: u32) -> Sums {
     var low: array<vec4<i32>, ROWS>;
     var high: array<vec4<i32>, ROWS>;
 #if V_TYPE == 0
     var ones = vec4<i32>(0);
 #endif
     let block = lane / (32u / V_BLOCKS);
-    var next = first_codes;
-    for (var i = 0u; i < 8u; i++) {
-        let codes = next;
-        // Read ahead, so that other keys' work hides the wait.
-        next = value_codes(v_unit + min(i + 1u, 7u) * 4u * V_WORDS, lane);
-        let levels = value_levels(codes, lane);
+    let steps = min((keys + 3u) / 4u, 8u);
+    for (var i = 0u; i < steps; i++) {
+        let levels = value_levels(value_codes(v_unit + i * 4u * V_WORDS, lane), lane);
 #if V_TYPE == 0
         ones = add_dots(add_dots(ones, levels.first, 0x01010101u), levels.second, 0x01010101u);
 #endif

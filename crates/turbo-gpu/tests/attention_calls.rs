@@ -3,9 +3,10 @@
 mod support;
 
 use turbo_backend::{KvLayer, KvShape};
-use turbo_gpu::attention::decode::{AttentionDecode, Scratch, Sequence, Side, Variants};
+use turbo_gpu::attention::decode::{Around, AttentionDecode, Scratch, Sequence, Side, Variants};
 use turbo_gpu::attention::queries::QueryCodes;
 use turbo_gpu::kv::cache::PoolPart;
+use turbo_gpu::matmul::Codes;
 use turbo_gpu::{Buffer, Gpu};
 use turbo_quant::KvType;
 use turbo_wgsl::attention::query_codes;
@@ -173,6 +174,25 @@ fn buffers_that_are_too_small_are_refused() {
     let scratch = Scratch::new(&gpu, &other, Good::ROWS, 2).unwrap();
     let call = AttentionDecode { scratch: &scratch, ..good.call() };
     refused(&gpu, call, "scratch has 64 bytes, 256 are needed");
+}
+
+#[test]
+fn results_are_codes_only_where_there_is_room_and_a_kernel() {
+    let Some(gpu) = gpu() else { return };
+    let good = Good::new(&gpu, KvType::F16, KvType::F16);
+    let codes = Codes::new(&gpu, 1024).unwrap();
+    let around = Around { queries: false, codes: Some(codes.part(false)) };
+    let chosen = Variants::choose(&gpu, &good.layer, 4).unwrap();
+    let refused = |variants: &Variants| {
+        let mut recorder = gpu.recorder("refused");
+        good.call().record_part(&mut recorder, variants, &around).unwrap_err().to_string()
+    };
+    let none = Variants { coded: None, short: None, ..chosen };
+    let start = "kernel attention/attention_combine_codes: ";
+    assert_eq!(refused(&none), format!("{start}heads of 128 values have none on this device"));
+    let coded = turbo_wgsl::attention::attention_combine_codes::V_F16;
+    let small = Variants { coded: Some(coded), short: None, ..chosen };
+    assert_eq!(refused(&small), "kernel attention_combine_codes[v_f16]: 16 heads of 128 values into codes of 1024");
 }
 
 #[test]

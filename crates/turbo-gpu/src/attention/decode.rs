@@ -19,6 +19,9 @@ use crate::weights::UNIT;
 /// Largest head that the kernels have room for.
 pub const MAX_HEAD_DIM: usize = 576;
 
+/// Rows of a sequence that attention_short gives a workgroup each.
+const FEW_SHORT_ROWS: u32 = 64;
+
 /// One sequence of a dispatch, as the kernels read it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -275,7 +278,9 @@ impl Variants {
     /// The variant of attention_short for `rows` rows on `layer`, if there is one that `gpu` can run.
     fn short(gpu: &Gpu, layer: &KvLayer, rows: u32) -> Option<&'static Variant> {
         let same = layer.k.kv_type == layer.v.kv_type && (layer.k.head_dim, layer.v.head_dim) == (128, 128);
-        let name = same.then(|| format!("{},{}", layer.k.kv_type, fewest_passes(rows)))?;
+        // A workgroup takes as long for one row as for five, so few rows are spread over the device.
+        let few = layer.shape.n_kv_heads as u32 * rows <= FEW_SHORT_ROWS;
+        let name = same.then(|| format!("{},{}", layer.k.kv_type, if few { "r1" } else { fewest_passes(rows) }))?;
         gpu.pick(&attention::attention_short::KERNEL, &[&name]).ok()
     }
 }
@@ -437,14 +442,16 @@ impl AttentionDecode<'_> {
         variants: &Variants,
         to: &CodesPart<'_>,
     ) -> Result<(), GpuError> {
-        use attention::attention_combine_codes::{Bindings, KERNEL};
+        use attention::attention_combine_codes::Bindings;
         let params = AttentionParams { fine_plane: to.fine_plane, ..self.params(variants) };
         if params.rows == 0 {
             return Ok(());
         }
         let Some(variant) = variants.coded else {
             let d = params.head_dim_v;
-            return Err(recorder.gpu().call(KERNEL.name, format!("heads of {d} values have no codes on this device")));
+            return Err(recorder
+                .gpu()
+                .call("attention/attention_combine_codes", format!("heads of {d} values have none on this device")));
         };
         to.check(recorder.gpu(), variant, &params)?;
         let (sequences, partials) = (self.sequences, self.scratch.partials.bind());

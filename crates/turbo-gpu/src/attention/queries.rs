@@ -83,9 +83,9 @@ impl RopedQueries<'_> {
     /// # Errors
     /// Sizes that do not fit; a failing device.
     pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
-        use query_codes_roped::{Bindings, KERNEL};
+        use query_codes_roped::Bindings;
         if let Some(reason) = self.problem() {
-            return Err(recorder.gpu().call(KERNEL.name, reason));
+            return Err(recorder.gpu().call("attention/query_codes_roped", reason));
         }
         let (neox, normed, eps) = self.turn.params();
         let params = QueryCodesParams {

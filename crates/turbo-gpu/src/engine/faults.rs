@@ -103,7 +103,7 @@ impl GpuEngine {
     /// again, with half as many candidates each time. Time does not matter here: the batch has failed.
     fn first_query_fault(&mut self, batch: &Batch) -> Result<Option<(usize, usize)>, GpuError> {
         let candidates: Vec<(usize, usize)> =
-            self.ops.iter().enumerate().filter_map(|(at, op)| Some((at, op.attention(&self.plan)?))).collect();
+            self.ops.iter().enumerate().filter_map(|(at, op)| Some((at, op.attention(&self.plan)?.0))).collect();
         let (mut first, mut last) = (0, candidates.len());
         let mut found = None;
         while first < last {

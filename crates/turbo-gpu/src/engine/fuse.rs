@@ -60,16 +60,6 @@ impl Op {
             Self::Heads(steps) => steps.attention() + 1 - steps.q.norm.unwrap_or(steps.q.rope),
         }
     }
-
-    /// The attention step that it does, if it does one.
-    pub(super) fn attention(&self, plan: &Plan) -> Option<usize> {
-        match *self {
-            Self::Step(index) if matches!(plan.steps[index], Step::Attention { .. }) => Some(index),
-            Self::AttentionCodes(index) => Some(index),
-            Self::Heads(steps) => Some(steps.attention()),
-            _ => None,
-        }
-    }
 }
 
 /// The steps of `plan` in order, fused where that gives the same results.
@@ -194,15 +184,21 @@ fn turn_at(plan: &Plan, first: usize) -> Option<(TurnSteps, ValueId, usize, usiz
     fits.then_some((steps, x, head_dim, rope + 1))
 }
 
-/// Which rotary embedding the kernels before attention step `attention` turn heads by, if they do.
-pub(super) fn turned(plan: &Plan, ops: &[Op], attention: usize) -> Option<usize> {
-    let steps = ops.iter().find_map(|op| match op {
-        Op::Heads(steps) if steps.attention() == attention => Some(steps),
-        _ => None,
-    })?;
-    match (&plan.steps[steps.q.rope], &plan.steps[steps.k.rope]) {
-        (Step::Rope { rope: q, .. }, Step::Rope { rope: k, .. }) if q == k => Some(*q),
-        _ => None,
+impl Op {
+    /// The attention step that is done, if one is, and the rotary embedding of the heads that go straight to it.
+    pub(super) fn attention(&self, plan: &Plan) -> Option<(usize, Option<usize>)> {
+        match *self {
+            Self::Heads(ref steps) => match (&plan.steps[steps.q.rope], &plan.steps[steps.k.rope]) {
+                (Step::Rope { rope: q, .. }, Step::Rope { rope: k, .. }) if q == k => {
+                    Some((steps.attention(), Some(*q)))
+                }
+                _ => Some((steps.attention(), None)),
+            },
+            Self::Step(index) | Self::AttentionCodes(index) => {
+                matches!(plan.steps[index], Step::Attention { .. }).then_some((index, None))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -237,7 +233,7 @@ fn only_codes(plan: &Plan, index: usize, value: ValueId, matrices: &impl Matrice
 
 #[cfg(test)]
 mod tests {
-    use turbo_backend::plan::{Activation, RopeStyle, RopeTable, Value, Weight};
+    use turbo_backend::plan::{Activation, AttentionSpec, KeyBias, RopeStyle, RopeTable, Value, Weight};
 
     use super::*;
 
@@ -379,5 +375,47 @@ mod tests {
         assert_eq!(fused(between)[0], Op::Step(0));
         let again = vec![product(Q, 2, HIDDEN), Step::Add { x: X, y: HIDDEN }, product(HIDDEN, 2, GATE)];
         assert_eq!(fused(again)[0], Op::Step(0));
+    }
+
+    /// Norm and rotation of q and k, the cache, attention; k is in `UP`.
+    fn heads() -> Vec<Step> {
+        let rope = |x| Step::Rope { x, head_dim: 64, rope: 0 };
+        let spec = AttentionSpec { n_heads: 4, scale: 1.0, window: None, soft_cap: None, sinks: None };
+        let (slot, k, v) = (0, UP, GATE);
+        vec![
+            norm(Q, 1, Q),
+            rope(Q),
+            rope(UP),
+            Step::KvWrite { slot, k, v },
+            Step::Attention { slot, q: Q, out: HIDDEN, spec },
+        ]
+    }
+
+    #[test]
+    fn heads_go_straight_to_the_cache_and_to_attention() {
+        let (q, k) = (TurnSteps { norm: Some(0), rope: 1 }, TurnSteps { norm: None, rope: 2 });
+        let op = |coded| Op::Heads(HeadSteps { q, k, write: 3, coded });
+        let with = |last| heads().into_iter().chain([last]).collect::<Vec<_>>();
+        let quantised = with(product(HIDDEN, 2, X));
+        assert_eq!(fused(quantised.clone()), [op(true), Op::Step(5)]);
+        assert_eq!(op(true).attention(&plan(quantised)), Some((4, Some(0))));
+        assert_eq!(fused(with(product(HIDDEN, 3, X))), [op(false), Op::Step(5)]);
+        // Something else wants the turned keys or queries.
+        for value in [Q, UP] {
+            let shared = fused(with(product(value, 2, X)));
+            assert!(!shared.iter().any(|op| matches!(op, Op::Heads(_))), "{shared:?}");
+        }
+    }
+
+    #[test]
+    fn keys_with_a_bias_are_turned_before_they_are_stored() {
+        let steps: Vec<Step> = heads().into_iter().chain([product(HIDDEN, 2, X)]).collect();
+        let bias = Some(KeyBias { weight: WeightId(0), rope: 0 });
+        let plan = Plan { key_bias: vec![bias], ..plan(steps) };
+        let ops = fuse(&plan, &Kinds);
+        let (norm, rope) = (0, 1);
+        let want = [Op::NormRope { norm, rope }, Op::Step(2), Op::Step(3), Op::AttentionCodes(4), Op::Step(5)];
+        assert_eq!(ops, want);
+        assert_eq!(ops[3].attention(&plan), Some((4, None)));
     }
 }

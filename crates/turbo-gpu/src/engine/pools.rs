@@ -6,7 +6,7 @@ use turbo_backend::plan::{Plan, Step};
 use turbo_backend::{BLOCK_TOKENS, BackendError, CHUNK_TOKENS, KvLayer, KvPoolSpec, PoolId};
 
 use super::batch::Batch;
-use super::fuse::{Op, turned};
+use super::fuse::Op;
 use super::heads::{HeadsWay, Straight, window};
 use crate::attention::decode::{Scratch, Side};
 use crate::attention::job::Way;
@@ -120,10 +120,13 @@ impl Scratches {
         for run in &batch.runs {
             let mut of_run: Vec<Option<HeadsWay>> = vec![None; plan.steps.len()];
             let mut last = None;
-            for (index, step) in plan.steps.iter().enumerate() {
-                let (Step::Attention { slot, spec, .. }, Some(pool)) = (step, pools.get(&run.pool)) else { continue };
+            for (index, rope) in ops.iter().filter_map(|op| op.attention(plan)) {
+                let (Step::Attention { slot, spec, .. }, Some(pool)) = (&plan.steps[index], pools.get(&run.pool))
+                else {
+                    continue;
+                };
                 let (layer, heads) = (pool.layer(*slot), spec.n_heads);
-                let like = (*layer, heads, spec.window, turned(plan, ops, index));
+                let like = (*layer, heads, spec.window, rope);
                 // Most layers are like the one before.
                 if let Some((before, way)) = last
                     && before == like
@@ -133,7 +136,7 @@ impl Scratches {
                 }
                 let way = Way::choose(gpu, layer, heads as u32, &run.sequences, window(spec))?;
                 self.make(gpu, layer, &way, (run.tokens.len() * heads, batch.chunks()), biased)?;
-                let straight = like.3.map_or(Ok(None), |rope| Straight::find(gpu, layer, &plan.ropes[rope]))?;
+                let straight = rope.map_or(Ok(None), |rope| Straight::find(gpu, layer, &plan.ropes[rope]))?;
                 last = Some((like, HeadsWay { way, straight }));
                 of_run[index] = Some(HeadsWay { way, straight });
             }

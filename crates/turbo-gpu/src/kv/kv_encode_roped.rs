@@ -14,6 +14,8 @@ use crate::gpu::Gpu;
 use crate::recorder::Recorder;
 use crate::turn::Turn;
 
+const CALL: &str = "kv/kv_encode_roped";
+
 /// Values in the vectors that the kernel loads, of f16 too.
 const WIDTH: u32 = 4;
 
@@ -51,10 +53,10 @@ impl<'a> KvEncodeRoped<'a> {
     /// failing device.
     pub fn record_with(&self, recorder: &mut Recorder<'_>, variant: &'static Variant) -> Result<(), GpuError> {
         let Some(k) = &self.encode.k else {
-            return Err(recorder.gpu().call(KERNEL.name, "there are no keys"));
+            return Err(recorder.gpu().call(CALL, "there are no keys"));
         };
         if let Some(reason) = self.problem(k) {
-            return Err(recorder.gpu().call(KERNEL.name, reason));
+            return Err(recorder.gpu().call(CALL, reason));
         }
         let encode = &self.encode;
         if encode.tokens == 0 || k.layout.n_heads == 0 {

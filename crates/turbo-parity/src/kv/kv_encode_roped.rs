@@ -1,6 +1,7 @@
 //! `kv/kv_encode_roped` against its twin: what is stored to the bit where norm and rotation change nothing, else what the
 //! codes stand for.
 
+use turbo_backend::SideLayout;
 use turbo_backend::plan::{RopeStyle, RopeTable};
 use turbo_cpu::kv::kv_decode::kv_decode;
 use turbo_cpu::kv::kv_encode_roped::{Turn, kv_encode_roped};
@@ -29,9 +30,10 @@ struct Turned {
 }
 
 impl Turned {
-    /// One that changes no value: without norm, by angles of 0.
-    fn identity(head_dim: usize, tokens: usize, style: RopeStyle) -> Self {
-        let (pairs, positions) = (pairs_of(head_dim, style), vec![0; tokens]);
+    /// One that changes no value: without norm, by angles of 0, or, where the sign of a zero counts, of no pairs.
+    fn identity(layout: &SideLayout, tokens: usize, style: RopeStyle) -> Self {
+        let turned = if layout.kv_type.is_coded() { layout.head_dim } else { 0 };
+        let (pairs, positions) = (pairs_of(turned, style), vec![0; tokens]);
         Self { weight: None, angles: angles(pairs, style, 1.0, &positions), pairs, style }
     }
 
@@ -83,7 +85,8 @@ impl Parity for EncodeRoped {
                 let layout = &shape.sides[side].layout;
                 heads(layout, tokens * layout.n_heads, &mut random)
             });
-            let (got, want) = store(gpu, variant, &shape, &x, &Turned::identity(d, tokens, style))?;
+            let (got, want) =
+                store(gpu, variant, &shape, &x, &Turned::identity(&shape.sides[0].layout, tokens, style))?;
             tally.compare_bits(&format!("{}, whole pool", shape.name()), &got, &want, got.len());
             let x = [0, 1].map(|side| {
                 let layout = &shape.sides[side].layout;
@@ -122,7 +125,7 @@ fn store(
     let reports = gpu.upload("faults", &[0_u32])?;
     let values = [gpu.upload("k", &x[0])?, gpu.upload("v", &x[1])?];
     // Two tokens come before the first one.
-    let before = vec![f32::NAN; 4 * turned.pairs];
+    let before = vec![f32::NAN; (4 * turned.pairs).max(4)];
     let factors = gpu.upload("factors", &[&before, turned.angles.factors()].concat())?;
     let weight = turned.weight.as_ref().map(|weight| gpu.upload("weight", weight)).transpose()?;
     let new = |side: usize| {
