@@ -3,13 +3,19 @@
 mod choice;
 mod codes;
 mod fused;
+mod gated;
 mod halves;
+mod joined;
 mod matvec;
+mod residual;
 mod tiles;
 
 pub use choice::{FewTokens, half_variant, has_half_tiles};
 pub use codes::{Codes, CodesInput, CodesPart};
-pub use fused::{Gated, Joined, MOST_FUSED_TOKENS, Residual, are_joinable, are_pair, makes_units, suits_residual};
+pub use fused::{MOST_FUSED_TOKENS, makes_units};
+pub use gated::{Gated, are_pair};
 pub use halves::Halves;
+pub use joined::{Joined, are_joinable};
 pub use matvec::{Input, MatVec, few_variant};
+pub use residual::{Residual, suits_residual};
 pub use tiles::{Tiles, TilesInput};

@@ -14,6 +14,12 @@ use crate::{Effort, Inputs};
 /// Rows of the output, a multiple of 32, and units of 32 columns; types with blocks of 256 take the next multiple of 8.
 const SHAPES: [(usize, usize); 4] = [(32, 1), (64, 17), (96, 40), (160, 96)];
 
+/// Whether quick effort leaves `variant` out: units of every type are tried by `matmul/matvec`, here a few types do.
+pub(super) fn is_extra(variant: &Variant) -> bool {
+    let few = [GgmlType::Q8_0, GgmlType::Q4_K, GgmlType::Q3_K];
+    type_of(variant).is_none_or(|ty| !few.contains(&ty))
+}
+
 /// What the norms add.
 pub(super) const EPS: f32 = 1e-6;
 

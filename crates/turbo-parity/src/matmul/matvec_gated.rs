@@ -6,7 +6,7 @@ use turbo_gpu::matmul::{Codes, Gated};
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::few::{EPS, Few};
+use super::few::{EPS, Few, is_extra};
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `matmul/matvec_gated`.
@@ -19,7 +19,7 @@ impl Parity for MatVecGated {
 
     fn is_extra(&self, variant: &Variant) -> bool {
         // The activation is the same for all types.
-        !variant.name.starts_with("q4_K") && variant.name.contains("gelu")
+        is_extra(variant) || !variant.name.starts_with("q4_K") && variant.name.contains("gelu")
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {

@@ -5,7 +5,7 @@ use turbo_gpu::matmul::Joined;
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::few::{EPS, Few};
+use super::few::{EPS, Few, is_extra};
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `matmul/matvec_joined`.
@@ -14,6 +14,10 @@ pub(crate) struct MatVecJoined;
 impl Parity for MatVecJoined {
     fn kernel(&self) -> &'static Kernel {
         &turbo_wgsl::matmul::matvec_joined::KERNEL
+    }
+
+    fn is_extra(&self, variant: &Variant) -> bool {
+        is_extra(variant)
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {

@@ -5,7 +5,7 @@ use turbo_gpu::matmul::{Codes, Residual};
 use turbo_gpu::{Gpu, GpuError};
 use turbo_wgsl::{Kernel, Variant};
 
-use super::few::Few;
+use super::few::{Few, is_extra};
 use crate::{Effort, Parity, Tally};
 
 /// The cases of `matmul/matvec_residual`.
@@ -14,6 +14,10 @@ pub(crate) struct MatVecResidual;
 impl Parity for MatVecResidual {
     fn kernel(&self) -> &'static Kernel {
         &turbo_wgsl::matmul::matvec_residual::KERNEL
+    }
+
+    fn is_extra(&self, variant: &Variant) -> bool {
+        is_extra(variant)
     }
 
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
