@@ -189,7 +189,7 @@ impl CodesPart<'_> {
     /// Refuses results of `variant` that there is no room for, or that are no whole units.
     fn check(&self, gpu: &Gpu, variant: &Variant, params: &AttentionParams) -> Result<(), GpuError> {
         let (rows, d) = (u64::from(params.rows), params.head_dim_v);
-        if d as usize % UNIT != 0 || rows * u64::from(d) > self.room as u64 {
+        if !(d as usize).is_multiple_of(UNIT) || rows * u64::from(d) > self.room as u64 {
             return Err(gpu.call(variant.label, format!("{rows} heads of {d} values into codes of {}", self.room)));
         }
         Ok(())
@@ -436,7 +436,12 @@ impl AttentionDecode<'_> {
     }
 
     /// The last stage, with results as codes.
-    fn record_coded(&self, recorder: &mut Recorder<'_>, variants: &Variants, to: &CodesPart<'_>) -> Result<(), GpuError> {
+    fn record_coded(
+        &self,
+        recorder: &mut Recorder<'_>,
+        variants: &Variants,
+        to: &CodesPart<'_>,
+    ) -> Result<(), GpuError> {
         use attention::attention_combine_codes::Bindings;
         let params = AttentionParams { fine_plane: to.fine_plane, ..self.params(variants) };
         if params.rows == 0 {
@@ -444,7 +449,9 @@ impl AttentionDecode<'_> {
         }
         let Some(variant) = variants.coded else {
             let d = params.head_dim_v;
-            return Err(recorder.gpu().call("attention/attention_combine_codes", format!("heads of {d} values have none on this device")));
+            return Err(recorder
+                .gpu()
+                .call("attention/attention_combine_codes", format!("heads of {d} values have none on this device")));
         };
         to.check(recorder.gpu(), variant, &params)?;
         let (sequences, partials) = (self.sequences, self.scratch.partials.bind());

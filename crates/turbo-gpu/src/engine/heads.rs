@@ -1,7 +1,7 @@
 //! From the products q, k and v to the result of attention: norms, rotations, the cache, attention.
 
-use turbo_backend::plan::{AttentionSpec, RopeTable, Step, ValueId};
 use turbo_backend::KvLayer;
+use turbo_backend::plan::{AttentionSpec, RopeTable, Step, ValueId};
 use turbo_wgsl::Variant;
 
 use super::batch::{Batch, Run};
@@ -66,11 +66,7 @@ pub(super) struct HeadsWay {
 
 impl Straight {
     /// The kernels for heads of `layer` that are turned like this, if there are any.
-    pub(super) fn find(
-        gpu: &Gpu,
-        layer: &KvLayer,
-        rope: &RopeTable,
-    ) -> Result<Option<Self>, GpuError> {
+    pub(super) fn find(gpu: &Gpu, layer: &KvLayer, rope: &RopeTable) -> Result<Option<Self>, GpuError> {
         let turn = (layer.k.head_dim, rope.inv_freq.len(), rope.style);
         let one_type = layer.k.kv_type == layer.v.kv_type;
         if one_type && !layer.v.head_dim.is_multiple_of(4) {

@@ -116,7 +116,8 @@ impl Scratches {
             let mut of_run: Vec<Option<HeadsWay>> = vec![None; plan.steps.len()];
             let mut last = None;
             for (index, rope) in ops.iter().filter_map(|op| op.attention(plan)) {
-                let (Step::Attention { slot, spec, .. }, Some(pool)) = (&plan.steps[index], pools.get(&run.pool)) else {
+                let (Step::Attention { slot, spec, .. }, Some(pool)) = (&plan.steps[index], pools.get(&run.pool))
+                else {
                     continue;
                 };
                 let (layer, heads) = (pool.layer(*slot), spec.n_heads);

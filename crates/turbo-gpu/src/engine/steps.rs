@@ -2,9 +2,9 @@
 
 use turbo_backend::plan::{Step, ValueId};
 
+use super::GpuEngine;
 use super::batch::Batch;
 use super::fuse::Op;
-use super::GpuEngine;
 use super::heads::TurnSteps;
 use crate::buffer::Bind;
 use crate::error::GpuError;

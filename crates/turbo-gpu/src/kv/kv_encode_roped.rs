@@ -101,15 +101,16 @@ impl<'a> KvEncodeRoped<'a> {
         if let Some(v) = &encode.v
             && v.layout.kv_type != k.layout.kv_type
         {
-            return Some(format!("K is stored as {}, V as {}: not in one dispatch", k.layout.kv_type, v.layout.kv_type));
+            return Some(format!(
+                "K is stored as {}, V as {}: not in one dispatch",
+                k.layout.kv_type, v.layout.kv_type
+            ));
         }
         if let Some(v) = &encode.v
             && v.layout.head_dim % WIDTH as usize != 0
         {
             return Some(format!("V heads of {} values are no whole vectors of {WIDTH}", v.layout.head_dim));
         }
-        encode
-            .problem_of_vectors(|_| WIDTH)
-            .or_else(|| self.turn.problem(k.layout.head_dim, encode.tokens))
+        encode.problem_of_vectors(|_| WIDTH).or_else(|| self.turn.problem(k.layout.head_dim, encode.tokens))
     }
 }

@@ -52,12 +52,7 @@ fn pick(gpu: &Gpu, kernel: &'static Kernel, kv_type: KvType, sizes: HeadSizes) -
 }
 
 /// The variant called `first` and then by its lanes, with the most lanes to a head that `gpu` can run.
-fn pick_named(
-    gpu: &Gpu,
-    kernel: &'static Kernel,
-    first: &str,
-    sizes: HeadSizes,
-) -> Result<&'static Variant, GpuError> {
+fn pick_named(gpu: &Gpu, kernel: &'static Kernel, first: &str, sizes: HeadSizes) -> Result<&'static Variant, GpuError> {
     let mut names = Vec::new();
     for option in sizes.options() {
         let parts = [first, option];

@@ -33,7 +33,8 @@ impl Parity for CodesRoped {
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let k_type = named(variant, "k_").unwrap_or(KvType::Turbo4);
         for (i, d) in HEAD_DIMS.into_iter().enumerate() {
-            let Ok(layer) = KvLayer::new(KvShape { n_kv_heads: 1, head_dim_k: d, head_dim_v: d }, k_type, k_type) else {
+            let Ok(layer) = KvLayer::new(KvShape { n_kv_heads: 1, head_dim_k: d, head_dim_v: d }, k_type, k_type)
+            else {
                 continue;
             };
             let tokens = effort.of(13, 1300);

@@ -85,7 +85,8 @@ impl Parity for EncodeRoped {
                 let layout = &shape.sides[side].layout;
                 heads(layout, tokens * layout.n_heads, &mut random)
             });
-            let (got, want) = store(gpu, variant, &shape, &x, &Turned::identity(&shape.sides[0].layout, tokens, style))?;
+            let (got, want) =
+                store(gpu, variant, &shape, &x, &Turned::identity(&shape.sides[0].layout, tokens, style))?;
             tally.compare_bits(&format!("{}, whole pool", shape.name()), &got, &want, got.len());
             let x = [0, 1].map(|side| {
                 let layout = &shape.sides[side].layout;
