@@ -189,7 +189,7 @@ impl CodesPart<'_> {
     /// Refuses results of `variant` that there is no room for, or that are no whole units.
     fn check(&self, gpu: &Gpu, variant: &Variant, params: &AttentionParams) -> Result<(), GpuError> {
         let (rows, d) = (u64::from(params.rows), params.head_dim_v);
-        if d as usize % UNIT != 0 || rows * u64::from(d) > self.room as u64 {
+        if !(d as usize).is_multiple_of(UNIT) || rows * u64::from(d) > self.room as u64 {
             return Err(gpu.call(variant.label, format!("{rows} heads of {d} values into codes of {}", self.room)));
         }
         Ok(())
