@@ -1,7 +1,8 @@
 // Queries as integers: everything but buffers; docs/exact-attention.md, section 5. The queries are as they lie in `query`,
 // or, ROPED, normed and turned first.
 //
-// Words: K_TYPE, TURBO, SUBGROUP or THREADS, ROPED.
+// Words: K_TYPE, TURBO, SUBGROUP or THREADS, ROPED; HEAD_DIM, the values of a head, and for SUBGROUP SEGMENTS of 128 of them: what
+// is known of a head makes the kernel shorter, and a device that has forgotten it between two layers reads it sooner.
 
 #import grid
 #import group_at
@@ -34,7 +35,7 @@ struct QueryCodesParams {
 #ifdef ROPED
 // What all values of the row are multiplied with, found by `lanes` lanes that call it together.
 fn head_factor(row: u32, lane: u32, lanes: u32) -> f32 {
-    let quads = params.head_dim / 4u;
+    let quads = HEAD_DIM / 4u;
     var square = 0.0;
     for (var i = lane; i < quads; i += lanes) {
         let squares = query[row * quads + i] * query[row * quads + i];
@@ -45,11 +46,11 @@ fn head_factor(row: u32, lane: u32, lanes: u32) -> f32 {
     square += subgroupShuffleXor(square, 1u << S);
 #end
 #endif
-    return norm_factor(square, params.head_dim);
+    return norm_factor(square, HEAD_DIM);
 }
 
 fn head_quad(row: u32, quad: u32, factor: f32) -> vec4<f32> {
-    return turn_quad(read_quad(row * (params.head_dim / 4u), quad, row / params.heads), quad, factor);
+    return turn_quad(read_quad(row * (HEAD_DIM / 4u), quad, row / params.heads), quad, factor);
 }
 #else
 fn head_factor(row: u32, lane: u32, lanes: u32) -> f32 {
@@ -57,7 +58,7 @@ fn head_factor(row: u32, lane: u32, lanes: u32) -> f32 {
 }
 
 fn head_quad(row: u32, quad: u32, factor: f32) -> vec4<f32> {
-    return query[row * (params.head_dim / 4u) + quad];
+    return query[row * (HEAD_DIM / 4u) + quad];
 }
 #endif
 
@@ -132,9 +133,6 @@ fn write_mult(by: Rounding, row: u32, block: u32, d: u32) {
 }
 
 #ifdef SUBGROUP
-// Segments of 128 values that a head has at most.
-#define SEGMENTS 5
-
 @compute @workgroup_size(32)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -145,7 +143,7 @@ fn main(
     if row >= params.rows {
         return;
     }
-    let d = params.head_dim;
+    let d = HEAD_DIM;
     let quads = d / 4u;
     let factor = head_factor(row, t, 32u);
     // Lanes behind the head shuffle along with its last values.
@@ -200,7 +198,7 @@ fn main(
     if row >= params.rows {
         return;
     }
-    let d = params.head_dim;
+    let d = HEAD_DIM;
     let quads = d / 4u;
     if t == 0u {
         atomicStore(&top_field, 0u);

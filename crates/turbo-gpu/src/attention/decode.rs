@@ -251,7 +251,7 @@ impl Variants {
             attention::attention_combine_f16::PLAIN
         };
         let codes = match k.is_coded() {
-            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k},subgroup"), &format!("k_{k}")])?),
+            true => Some(super::queries::pick(gpu, &attention::query_codes::KERNEL, k, layer.k.head_dim)?),
             false => None,
         };
         let (coded, short) = (Self::coded(gpu, layer), Self::short(gpu, layer, rows));

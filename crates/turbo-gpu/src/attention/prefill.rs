@@ -50,7 +50,7 @@ impl Variants {
         // The last option is the fastest.
         let Some(prefill) = able.next_back() else { return Ok(None) };
         let codes = match k.is_coded() {
-            true => Some(gpu.pick(&attention::query_codes::KERNEL, &[&format!("k_{k}")])?),
+            true => Some(super::queries::pick(gpu, &attention::query_codes::KERNEL, k, layer.k.head_dim)?),
             false => None,
         };
         Ok(Some(Self { prefill, codes }))

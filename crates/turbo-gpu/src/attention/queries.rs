@@ -3,9 +3,9 @@
 use turbo_backend::KvLayer;
 use turbo_backend::plan::RopeStyle;
 use turbo_quant::KvType;
-use turbo_wgsl::Variant;
 use turbo_wgsl::attention::{query_codes, query_codes_roped};
 use turbo_wgsl::params::QueryCodesParams;
+use turbo_wgsl::{Kernel, Variant};
 
 use super::decode::{AttentionDecode, MAX_HEAD_DIM, Scratch};
 use crate::buffer::Bind;
@@ -74,7 +74,19 @@ pub fn roped_variant(
     if !k_type.is_coded() || !Turn::fits(head_dim, pairs, style) {
         return Ok(None);
     }
-    gpu.pick(&query_codes_roped::KERNEL, &[&format!("k_{k_type},subgroup"), &format!("k_{k_type}")]).map(Some)
+    pick(gpu, &query_codes_roped::KERNEL, k_type, head_dim).map(Some)
+}
+
+/// The variant of `kernel` for keys of `k_type` in heads of `head_dim` values that suits `gpu`.
+pub(super) fn pick(
+    gpu: &Gpu,
+    kernel: &'static Kernel,
+    k_type: KvType,
+    head_dim: usize,
+) -> Result<&'static Variant, GpuError> {
+    let names = [format!("k_{k_type},h128,subgroup"), format!("k_{k_type},subgroup"), format!("k_{k_type}")];
+    let names = names.each_ref().map(String::as_str);
+    gpu.pick(kernel, if head_dim == 128 { &names } else { &names[1..] })
 }
 
 impl RopedQueries<'_> {

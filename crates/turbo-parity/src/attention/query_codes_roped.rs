@@ -33,6 +33,9 @@ impl Parity for CodesRoped {
     fn run(&self, gpu: &Gpu, variant: &'static Variant, effort: Effort, tally: &mut Tally) -> Result<(), GpuError> {
         let k_type = named(variant, "k_").unwrap_or(KvType::Turbo4);
         for (i, d) in HEAD_DIMS.into_iter().enumerate() {
+            if d != 128 && variant.name.contains("h128") {
+                continue;
+            }
             let Ok(layer) = KvLayer::new(KvShape { n_kv_heads: 1, head_dim_k: d, head_dim_v: d }, k_type, k_type)
             else {
                 continue;
