@@ -21,6 +21,7 @@
 #import fold
 #import grid
 #import head_of_sums_128
+#import join_entry
 #import opaque
 
 const THREADS = 160u;
@@ -49,8 +50,10 @@ fn read_part(at: u32, entry: u32, t: u32) -> Part {
 // Reads a word of every 32 bytes, so that the loop over the chunks waits for none of them.
 fn touch(at: u32, vectors: u32, t: u32) -> u32 {
     var x = 0u;
-    for (var i = 2u * t; i < vectors; i += 2u * THREADS) {
-        x ^= partials[at + i].x;
+    for (var i = 2u * t; i < vectors; i += 8u * THREADS) {
+#repeat J 4
+        x ^= partials[at + min(i + 2u * J * THREADS, vectors - 1u)].x;
+#end
     }
     return x;
 }
@@ -79,20 +82,19 @@ fn main(
         sums[0].x = 1;
     }
     let entry = select(t / (128u / BLOCKS) + 1u, 0u, t >= 128u);
-    var state = Frame(0, 0u);
+    let extra = select(2u, 0u, entry == 0u);
+    var state = Frame(EMPTY, 0u);
     var value = 0;
     var next = read_part(at, entry, t);
     for (var chunk = 0u; chunk < seen.y; chunk++) {
         let part = next;
         next = read_part(at + min(chunk + 1u, seen.y - 1u) * STRIDE, entry, t);
-        if entry == 0u {
-            state = fold_denominator(state, Frame(bitcast<i32>(part.frame.y), part.frame.x));
-        } else {
-            let join = join_frames(state, Frame(bitcast<i32>(part.frame.x), part.frame.y));
-            state = join.frame;
-            value = fold_value(value, part.value, join);
-        }
+        let words = select(part.frame, part.frame.yx, entry == 0u);
+        let join = join_entry(state, Frame(bitcast<i32>(words.x), words.y), extra);
+        state = join.frame;
+        value = fold_value(value, part.value, join);
     }
+    state.e = select(state.e, 0, state.bound == 0u);
     if entry != 0u {
         sums[t / 4u][t & 3u] = value;
     }

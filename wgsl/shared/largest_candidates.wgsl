@@ -12,6 +12,12 @@ var<workgroup> candidates_found: u32;
 var<workgroup> block: array<vec2<u32>, 256>;
 var<workgroup> sorted: array<vec2<u32>, 256>;
 
+// Maxima of chunks `c`, c + 256 and so on; of the last one behind the end.
+fn four_maxima(row: u32, c: u32) -> vec4<u32> {
+    let at = vec4<u32>(row * params.chunks) + min(vec4<u32>(c) + vec4<u32>(0u, 256u, 512u, 768u), vec4<u32>(params.chunks - 1u));
+    return vec4<u32>(maxima[at.x], maxima[at.y], maxima[at.z], maxima[at.w]);
+}
+
 // Leaves in `limit` the n-th largest of the maxima, n at most params.chunks, in `equal` how many are equal to it. There are
 // at least n logits not below it.
 fn find_limit(row: u32, n: u32, t: u32) {
@@ -24,12 +30,15 @@ fn find_limit(row: u32, n: u32, t: u32) {
         atomicStore(&counts[t], 0u);
         workgroupBarrier();
         let above = limit;
-        for (var c = t; c < params.chunks; c += 256u) {
-            let key = maxima[row * params.chunks + c];
+        for (var c = t; c < params.chunks; c += 1024u) {
+            // Four at a time: the loop would wait for every one.
+            let keys = four_maxima(row, c);
+#repeat J 4
             // Bits that are settled; a shift by 32 would be one by 0.
-            if ((key ^ above) >> shift) >> 8u == 0u {
-                atomicAdd(&counts[(key >> shift) & 255u], 1u);
+            if c + 256u * J < params.chunks && ((keys[J] ^ above) >> shift) >> 8u == 0u {
+                atomicAdd(&counts[(keys[J] >> shift) & 255u], 1u);
             }
+#end
         }
         workgroupBarrier();
         if t < 16u {
@@ -77,15 +86,19 @@ fn collect_candidates(row: u32, n: u32, t: u32) {
     }
     workgroupBarrier();
     let base = (params.first_row + row) * params.n_vocab;
-    for (var c = t; c < params.chunks; c += 256u) {
-        let key = maxima[row * params.chunks + c];
-        if key < limit || key == 0u || (key == limit && c > last_chunk) {
-            continue;
-        }
-        for (var i = 32u * c; i < min(32u * c + 32u, params.n_vocab); i++) {
-            let candidate = logit_key(logits[base + i]);
-            if candidate >= limit && candidate > 0u {
-                candidates[row * params.room + atomicAdd(&found, 1u)] = vec2<u32>(candidate, i);
+    for (var first = t; first < params.chunks; first += 1024u) {
+        let keys = four_maxima(row, first);
+        for (var j = 0u; j < 4u; j++) {
+            let c = first + 256u * j;
+            let key = keys[j];
+            if c >= params.chunks || key < limit || key == 0u || (key == limit && c > last_chunk) {
+                continue;
+            }
+            for (var i = 32u * c; i < min(32u * c + 32u, params.n_vocab); i++) {
+                let candidate = logit_key(logits[base + i]);
+                if candidate >= limit && candidate > 0u {
+                    candidates[row * params.room + atomicAdd(&found, 1u)] = vec2<u32>(candidate, i);
+                }
             }
         }
     }

@@ -5,6 +5,8 @@
 // the state.
 // Words: SUBGROUP.
 
+#import join_entry
+
 // In: e, bound of a chunk's entry (l, e of entry 0, the denominator, of which only the state is of use). Out: x = shift of the part | events << 8,
 // y = shift of the state at event number `chunk`, counted from 0. Entry e of chunk c is at c * entries + e.
 var<workgroup> frames: array<vec2<u32>, FRAMES>;
@@ -18,27 +20,6 @@ fn frame_of(words: vec2<u32>, entry: u32) -> Frame {
         return Frame(bitcast<i32>(words.y), words.x);
     }
     return Frame(bitcast<i32>(words.x), words.y);
-}
-
-// No frame is below it.
-const EMPTY = -0x40000000;
-
-// join_frames and, with `extra` 0 in place of 2, fold_denominator, in few steps that wait for each other. The frame of
-// an empty state is EMPTY; shifts are GONE at most.
-fn join_entry(s: Frame, part: Frame, extra: u32) -> Join {
-    let none = part.bound == 0u;
-    let p = select(part.e, EMPTY, none);
-    let both = s.bound != 0u && !none;
-    let add = select(0u, extra, both);
-    let e = max(s.e, p);
-    let ks = min(u32(e - s.e), 31u);
-    let kp = min(u32(e - p), 31u);
-    let bound = (s.bound >> ks) + (part.bound >> kp) + add;
-    let halved = (s.bound >> min(ks + 1u, 31u)) + (part.bound >> min(kp + 1u, 31u)) + add;
-    let over = both && bound > FOLD_LIMIT;
-    let more = select(0u, 1u, over);
-    // Shifts of 31 and more give 0, as GONE does.
-    return Join(Frame(e + i32(more), select(bound, halved, over)), ks + more, select(kp + more, GONE, none));
 }
 
 #ifdef SUBGROUP
