@@ -9,6 +9,9 @@ var<workgroup> equal: u32;
 var<workgroup> found: atomic<u32>;
 var<workgroup> last_chunk: u32;
 var<workgroup> candidates_found: u32;
+// Chunks with candidates in them: fewer than n above the limit, n at it (or all, of fewer than 256 chunks).
+var<workgroup> chunks_taken: array<u32, 512>;
+var<workgroup> taken: atomic<u32>;
 var<workgroup> block: array<vec2<u32>, 256>;
 var<workgroup> sorted: array<vec2<u32>, 256>;
 
@@ -73,6 +76,7 @@ fn collect_candidates(row: u32, n: u32, t: u32) {
     find_limit(row, min(n, params.chunks), t);
     if t == 0u {
         atomicStore(&found, 0u);
+        atomicStore(&taken, 0u);
         last_chunk = params.chunks;
         if n > params.chunks {
             limit = 0u;
@@ -91,15 +95,17 @@ fn collect_candidates(row: u32, n: u32, t: u32) {
         for (var j = 0u; j < 4u; j++) {
             let c = first + 256u * j;
             let key = keys[j];
-            if c >= params.chunks || key < limit || key == 0u || (key == limit && c > last_chunk) {
-                continue;
+            if c < params.chunks && key >= limit && key > 0u && (key > limit || c <= last_chunk) {
+                chunks_taken[atomicAdd(&taken, 1u)] = c;
             }
-            for (var i = 32u * c; i < min(32u * c + 32u, params.n_vocab); i++) {
-                let candidate = logit_key(logits[base + i]);
-                if candidate >= limit && candidate > 0u {
-                    candidates[row * params.room + atomicAdd(&found, 1u)] = vec2<u32>(candidate, i);
-                }
-            }
+        }
+    }
+    workgroupBarrier();
+    for (var i = t; i < 32u * atomicLoad(&taken); i += 256u) {
+        let id = 32u * chunks_taken[i / 32u] + i % 32u;
+        let candidate = logit_key(logits[base + min(id, params.n_vocab - 1u)]);
+        if id < params.n_vocab && candidate >= limit && candidate > 0u {
+            candidates[row * params.room + atomicAdd(&found, 1u)] = vec2<u32>(candidate, id);
         }
     }
     storageBarrier();
