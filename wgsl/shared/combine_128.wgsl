@@ -1,5 +1,5 @@
-// The body of attention_combine for heads of 128 values: an invocation folds one value, chunk after chunk, and the 32
-// behind those of the values fold the denominator. Little code: between two layers of a model a GPU forgets it.
+// The body of attention_combine for heads of 128 values: an invocation folds one value, chunk after chunk; those behind
+// them find out, some chunks ahead, by how much to shift. Little code: between two layers of a model a GPU forgets it.
 //
 // Subgroups of 32 or more. store_quad(place, values, stored) takes the results.
 // Words: V_TYPE.
@@ -34,6 +34,8 @@ const BATCH = 16u;
 // The folded values, four by four; the frames of the scale blocks, then the denominator.
 var<workgroup> sums: array<vec4<i32>, 32>;
 var<workgroup> states: array<Frame, BLOCKS + 1>;
+// Of every chunk of a batch and entry: the right shifts of the state and of the chunk's part.
+var<workgroup> shifts: array<vec2<u32>, BATCH * (BLOCKS + 1)>;
 
 // Partials of some chunks, as they lie in memory.
 var<workgroup> batch: array<vec4<u32>, BATCH * STRIDE>;
@@ -78,33 +80,49 @@ fn main(
     let at = (row * params.slots + seen.x) * STRIDE;
     let vectors = seen.y * STRIDE;
     var ahead = read_ahead(at, 0u, vectors, t);
-    let entry = select(t / (128u / BLOCKS) + 1u, 0u, t >= 128u);
+    // Of frames: the invocations behind the values have one entry each. Of values: its scale block's.
+    let entry = select(t / (128u / BLOCKS) + 1u, t - 128u, t >= 128u);
     let extra = select(2u, 0u, entry == 0u);
     var state = Frame(EMPTY, 0u);
     var value = 0;
     for (var first = 0u; first < seen.y; first += BATCH) {
+        let chunks = min(BATCH, seen.y - first);
         // The batch before is folded.
         workgroupBarrier();
         store_batch(ahead, t);
         workgroupBarrier();
         ahead = read_ahead(at, (first + BATCH) * STRIDE, vectors, t);
-        for (var chunk = 0u; chunk < min(BATCH, seen.y - first); chunk++) {
-            let words = batch[chunk * STRIDE + entry / 2u];
-            let part = bitcast<i32>(batch[chunk * STRIDE + HEAD_VECTORS + (t & 127u) / 4u][t & 3u]);
-            let own = select(words.xy, words.zw, (entry & 1u) != 0u);
-            // Of the denominator l, e.
-            let frame = select(own, own.yx, entry == 0u);
-            let join = join_entry(state, Frame(bitcast<i32>(frame.x), frame.y), extra);
-            state = join.frame;
-            value = fold_value(value, part, join);
+        if t >= 128u && entry <= BLOCKS {
+            for (var chunk = 0u; chunk < chunks; chunk++) {
+                let words = batch[chunk * STRIDE + entry / 2u];
+                let own = select(words.xy, words.zw, (entry & 1u) != 0u);
+                // Of the denominator l, e.
+                let frame = select(own, own.yx, entry == 0u);
+                let join = join_entry(state, Frame(bitcast<i32>(frame.x), frame.y), extra);
+                state = join.frame;
+                shifts[chunk * (BLOCKS + 1u) + entry] = vec2<u32>(join.state, join.part);
+            }
+        }
+        workgroupBarrier();
+        if t < 128u {
+            for (var chunk = 0u; chunk < chunks; chunk += 4u) {
+                // Asked for together; behind the last chunk nothing is added and nothing shifted.
+                var by: array<vec2<u32>, 4>;
+                var parts: array<i32, 4>;
+#repeat J 4
+                by[J] = select(vec2<u32>(0u, GONE), shifts[(chunk + J) * (BLOCKS + 1u) + entry], chunk + J < chunks);
+                parts[J] = bitcast<i32>(batch[(chunk + J) * STRIDE + HEAD_VECTORS + t / 4u][t & 3u]);
+#end
+#repeat J 4
+                value = shift_round(value, by[J].x) + shift_round(parts[J], by[J].y);
+#end
+            }
         }
     }
-    state.e = select(state.e, 0, state.bound == 0u);
-    if entry != 0u {
+    if t < 128u {
         sums[t / 4u][t & 3u] = value;
-    }
-    if (t & (128u / BLOCKS - 1u)) == 0u {
-        states[entry] = state;
+    } else if entry <= BLOCKS {
+        states[entry] = Frame(select(state.e, 0, state.bound == 0u), state.bound);
     }
     workgroupBarrier();
     if subgroup != 0u {

@@ -39,4 +39,4 @@ pub use error::GpuError;
 pub use gpu::{Gpu, GpuOptions};
 pub use kernels::Kernels;
 pub use pipelines::Pipeline;
-pub use recorder::{Grid, Recorder, Submission};
+pub use recorder::{Grid, Recorder, Submission, Times};

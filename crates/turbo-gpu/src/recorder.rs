@@ -38,6 +38,9 @@ impl Grid {
     }
 }
 
+/// Labels of dispatches and the nanoseconds each took.
+pub type Times = Vec<(&'static str, f64)>;
+
 /// Work that was handed to the device.
 #[derive(Clone, Debug)]
 pub struct Submission(pub(crate) wgpu::SubmissionIndex);
@@ -337,12 +340,12 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// As [`Recorder::submit`].
-    pub fn submit_timed(self) -> Result<Vec<(&'static str, f64)>, GpuError> {
+    pub fn submit_timed(self) -> Result<Times, GpuError> {
         self.submit_with_times().map(|(_, times)| times)
     }
 
     /// Like [`Recorder::submit_timed`], with what was submitted.
-    pub(crate) fn submit_with_times(self) -> Result<(Submission, Vec<(&'static str, f64)>), GpuError> {
+    pub(crate) fn submit_with_times(self) -> Result<(Submission, Times), GpuError> {
         let gpu = self.gpu;
         let (submission, timing) = self.finish()?;
         let times = timing.map_or(Ok(Vec::new()), |timing| timing.read(gpu, &submission))?;
