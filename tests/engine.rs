@@ -84,6 +84,22 @@ fn architectures_and_float_weights_agree_with_the_cpu() {
 }
 
 #[test]
+fn quantised_weights_agree_with_the_cpu() {
+    let ids: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 500).collect();
+    for name in ["Q8_0", "Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_XS"] {
+        let Some(path) = shared(&format!("fixtures/quant_models/qwen3.{name}.gguf")) else { return };
+        let model = Arc::new(Model::open(&path).expect("a fixture"));
+        let types = KvTypes::default();
+        let want = last(&mut on_cpu(&model, types, 64), &mut Sequence::default(), &ids);
+        for gpu in gpus() {
+            let got = last(&mut on_gpu(&model, &gpu, types, 64), &mut Sequence::default(), &ids);
+            let error = nmse(&got, &want);
+            assert!(error < 1e-5, "{name} on {}: NMSE {error:e}", gpu.description);
+        }
+    }
+}
+
+#[test]
 fn sequences_together_give_what_each_gives_alone() {
     let model = built_in();
     for gpu in gpus() {

@@ -2,6 +2,9 @@
 
 use crate::plan::{Plan, Step, ValueId};
 
+/// Most values of a row whose codes have 16 bits whatever reads them.
+const SHORT_ROW: usize = 512;
+
 impl Step {
     /// The value that the step writes; steps of the cache write none.
     pub fn written(&self) -> Option<ValueId> {
@@ -63,10 +66,11 @@ impl Plan {
 
     /// For every step that is a product: whether its input is wanted with 16 bits where products take integers.
     ///
-    /// The inputs of two kinds of products are:
+    /// The inputs of three kinds of products are:
     /// - results of gated activations: a few are far larger than the rest, and codes of 8 bits leave little of their
     ///   neighbours;
-    /// - the last states, from which the logits come: nothing after them evens errors out.
+    /// - the last states, from which the logits come: nothing after them evens errors out;
+    /// - rows of at most 512 values: in short sums errors even out little, and small models are quick as it is.
     ///
     /// With 8 bits there, the noise of a q8_0 KV cache would come out several times as large as it is
     /// (docs/perf/cpu.md).
@@ -83,7 +87,7 @@ impl Plan {
             if let Step::MatMul { x, out, .. } = *step {
                 let version = &mut versions[x.0 as usize];
                 version.0.push(index);
-                version.1 |= out == self.logits;
+                version.1 |= out == self.logits || self.width(x) <= SHORT_ROW;
             }
             if let Some(value) = step.written() {
                 let fresh = (Vec::new(), matches!(step, Step::GatedAct { .. }));

@@ -57,7 +57,7 @@ mod tests {
             d_model: 256,
             n_vocab: 256,
             context_length: 256,
-            values: vec![Value { name: "value".into(), width: 256 }; 4],
+            values: vec![Value { name: "value".into(), width: 1024 }; 4],
             weights: Vec::new(),
             kv: Vec::new(),
             key_bias: Vec::new(),
