@@ -48,7 +48,10 @@ fn last(context: &mut Context, sequence: &mut Sequence, tokens: &[u32]) -> Vec<f
 fn greedy_tokens_are_those_of_the_cpu() {
     let model = built_in();
     let prompts = ["The capital of France is", "Once upon a time there was a king who"];
-    for (types, gpu) in [KvTypes::default(), TURBO4].into_iter().flat_map(|t| gpus().into_iter().map(move |g| (t, g))) {
+    // How near a tie is where they may differ. A last bit of difference moves a value of K or V to another 4-bit level now
+    // and then, which is a thousandth of its group's energy: logits of this model then differ by tenths.
+    let kinds = [(KvTypes::default(), 0.02), (TURBO4, 0.25)];
+    for ((types, tie), gpu) in kinds.into_iter().flat_map(|kind| gpus().into_iter().map(move |gpu| (kind, gpu))) {
         let (mut cpu, mut other) = (on_cpu(&model, types, 256), on_gpu(&model, &gpu, types, 256));
         for prompt in prompts {
             let mut tokens = model.prompt_tokens(prompt);
@@ -57,7 +60,7 @@ fn greedy_tokens_are_those_of_the_cpu() {
                 let (want, got) = (last(&mut cpu, &mut here, &tokens), last(&mut other, &mut there, &tokens));
                 let (best, found) = (argmax(&want).expect("finite"), argmax(&got).expect("finite"));
                 let gap = want[best as usize] - want[found as usize];
-                assert!(gap < 0.02, "{}: step {step} of {prompt:?}: {found}, not {best}, {gap} apart", gpu.description);
+                assert!(gap < tie, "{}: step {step} of {prompt:?}: {found}, not {best}, {gap} apart", gpu.description);
                 tokens = vec![best];
             }
             cpu.truncate(&mut here, 0);
